@@ -1,0 +1,1 @@
+"""The discrete-event engine, its parameters, log, studies and command line."""
