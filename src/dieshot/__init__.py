@@ -1,3 +1,37 @@
-"""Cycle-level discrete-event simulator of AI inference chips."""
+"""Cycle-level discrete-event simulator of AI inference chips.
+
+`run`, `replay`, `trace`, `open_run`, `describe` and `list_names` are imported at first use, so that importing this
+package costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dieshot.simulator.log.reader import open_run
+    from dieshot.simulator.studies.describe import describe, list_names
+    from dieshot.simulator.studies.replay import replay
+    from dieshot.simulator.studies.run import run
+    from dieshot.simulator.studies.trace import trace
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "describe", "list_names", "open_run", "replay", "run", "trace"]
+
+_HOMES = {
+    "describe": "dieshot.simulator.studies.describe",
+    "list_names": "dieshot.simulator.studies.describe",
+    "open_run": "dieshot.simulator.log.reader",
+    "replay": "dieshot.simulator.studies.replay",
+    "run": "dieshot.simulator.studies.run",
+    "trace": "dieshot.simulator.studies.trace",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dieshot' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,1 @@
+"""The command line: one thin file per verb, tables and progress. Everything heavy is imported inside functions."""

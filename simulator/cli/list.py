@@ -1,0 +1,35 @@
+"""`dieshot list systems|chips|models|links`."""
+
+from difflib import get_close_matches
+from typing import Annotated
+
+import typer
+
+from dieshot.simulator.cli import option
+from dieshot.simulator.cli.output import print_json, reserved_stdout
+
+KINDS = ("systems", "chips", "models", "links")
+
+Kind = Annotated[
+    str | None, typer.Argument(metavar="[systems|chips|models|links]", help="What to list; all if absent.")
+]
+
+
+def list_catalog(kind: Kind = None, as_json: option.Json = False, debug: option.Debug = False) -> None:
+    """List the systems, chips, models and links that can be named."""
+    if kind is not None and kind not in KINDS:
+        nearest = get_close_matches(kind, KINDS, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}{hint}", param_hint="KIND")
+    with reserved_stdout():
+        from dieshot.simulator.studies.describe import list_names
+
+        names = {each: list(list_names(each)) for each in KINDS if kind in (None, each)}
+    if as_json:
+        print_json(names)
+        return
+    for each, members in names.items():
+        if kind is None:
+            print(f"{each}:")
+        for name in members:
+            print(name if kind else f"  {name}")

@@ -1,0 +1,59 @@
+"""`dieshot replay TRACE|RUN.h5 [SYSTEM]`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dieshot.simulator.cli import option
+from dieshot.simulator.cli.output import destination, reserved_stdout, short_name
+from dieshot.simulator.cli.progress import ProgressBar
+
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="TRACE|RUN.h5", exists=True, dir_okay=False, readable=True, help="What to run again."),
+]
+OtherSystem = Annotated[
+    str | None, typer.Argument(metavar="[SYSTEM]", help="Another system; a result file brings its own.")
+]
+
+
+def replay(
+    source: Source,
+    system: OtherSystem = None,
+    sets: option.Sets = None,
+    tensor_parallel: option.TensorParallel = None,
+    pipeline_parallel: option.PipelineParallel = None,
+    output: option.Output = None,
+    no_log: option.NoLog = False,
+    compression: option.CompressionOption = option.Compression.GZIP,
+    processes: option.Processes = 1,
+    as_json: option.Json = False,
+    quiet: option.Quiet = False,
+    debug: option.Debug = False,
+) -> None:
+    """Run a trace, or a result file's own inputs, again: the same or with something changed."""
+    target = destination(output, _default_name(source, system), no_log)
+    if target is not None and target.exists() and target.samefile(source):
+        raise typer.BadParameter(f"{target} is the file being replayed", param_hint="--output")
+    with reserved_stdout(), ProgressBar(enabled=not quiet) as progress:
+        from dieshot.simulator.studies.replay import replay as simulate
+
+        result = simulate(
+            source,
+            system,
+            sets=tuple(sets or ()),
+            tensor_parallel=tensor_parallel,
+            pipeline_parallel=pipeline_parallel,
+            output=target,
+            compression=compression.value,
+            processes=processes,
+            progress=progress,
+        )
+    from dieshot.simulator.cli.summary import answer
+
+    answer(result.summary, target, as_json, quiet)
+
+
+def _default_name(source: Path, system: str | None) -> str:
+    return f"{short_name(source.name)}_{short_name(system) if system else 'replay'}.h5"

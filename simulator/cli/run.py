@@ -1,0 +1,54 @@
+"""`dieshot run SYSTEM MODEL`."""
+
+from dieshot.simulator.cli import option
+from dieshot.simulator.cli.output import destination, reserved_stdout, short_name
+from dieshot.simulator.cli.progress import ProgressBar
+
+
+def run(
+    system: option.System,
+    model: option.Model,
+    batch: option.Batch = 1,
+    prompt: option.Prompt = 1024,
+    generate: option.Generate = 128,
+    precision: option.Precision = "fp8",
+    kv_precision: option.KvPrecision = "bf16",
+    tensor_parallel: option.TensorParallel = None,
+    pipeline_parallel: option.PipelineParallel = None,
+    sets: option.Sets = None,
+    seed: option.Seed = 0,
+    routing: option.Routing = "balanced",
+    output: option.Output = None,
+    no_log: option.NoLog = False,
+    compression: option.CompressionOption = option.Compression.GZIP,
+    processes: option.Processes = 1,
+    as_json: option.Json = False,
+    quiet: option.Quiet = False,
+    debug: option.Debug = False,
+) -> None:
+    """Simulate MODEL on SYSTEM; print the figures and write every cycle to a file (<model>_<system>.h5)."""
+    target = destination(output, f"{short_name(model)}_{short_name(system)}.h5", no_log)
+    with reserved_stdout(), ProgressBar(enabled=not quiet) as progress:
+        from dieshot.simulator.studies.run import run as simulate
+
+        result = simulate(
+            system,
+            model,
+            batch=batch,
+            prompt=prompt,
+            generate=generate,
+            precision=precision,
+            kv_precision=kv_precision,
+            tensor_parallel=tensor_parallel,
+            pipeline_parallel=pipeline_parallel,
+            sets=tuple(sets or ()),
+            seed=seed,
+            routing=routing,
+            output=target,
+            compression=compression.value,
+            processes=processes,
+            progress=progress,
+        )
+    from dieshot.simulator.cli.summary import answer
+
+    answer(result.summary, target, as_json, quiet)

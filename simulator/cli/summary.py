@@ -1,0 +1,103 @@
+"""The answer of a run on the terminal: figures, operators, utilization, stalls and bounds."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from dieshot.simulator.cli import quantity
+from dieshot.simulator.cli.output import print_json
+from dieshot.simulator.cli.table import columns, console, grid
+
+# Key of the summary, words, unit.
+HEADLINES = (
+    ("time_to_first_token_s", "time to first token", "s"),
+    ("time_per_output_token_s", "time per output token", "s"),
+    ("tokens_per_s_user", "tokens/s per user", "token/s"),
+    ("tokens_per_s_system", "tokens/s of the system", "token/s"),
+    ("energy_per_token_j", "energy per token", "J/token"),
+    ("average_power_w", "average power", "W"),
+    ("cycles", "simulated cycles", ""),
+    ("wall_s", "wall time", "s"),
+    ("peak_rss_bytes", "peak memory", "B"),
+    ("log_bytes", "result file", "B"),
+)
+
+
+def answer(summary: Mapping[str, Any], file: Path | None, as_json: bool, quiet: bool = False) -> None:
+    """Print a run's summary as JSON or as tables, with the file that holds its cycles."""
+    if as_json:
+        print_json({"file": None if file is None else str(file), **summary})
+    elif not quiet:
+        print_summary(summary, file)
+
+
+def print_summary(summary: Mapping[str, Any], file: Path | None) -> None:
+    """Print a run's summary as tables."""
+    out = console()
+    out.print(_title(summary), markup=False)
+    out.print(grid((words, quantity.si(summary[key], unit)) for key, words, unit in HEADLINES if key in summary))
+    for table in _tables(summary):
+        out.print(table)
+    assumed = summary.get("assumed_parameters_read") or ()
+    if assumed:
+        out.print(f"{len(assumed)} assumed parameters were read; --json names them", markup=False)
+    if file is not None:
+        out.print(f"cycles: {file}", markup=False)
+
+
+def _title(summary: Mapping[str, Any]) -> str:
+    shape = [f"{key} {summary[key]:,}" for key in ("batch", "prompt", "generate") if isinstance(summary.get(key), int)]
+    parts = [f"{summary.get('model', '?')} on {summary.get('system', '?')}", *shape, str(summary.get("precision", ""))]
+    return ", ".join(part for part in parts if part)
+
+
+def _tables(summary: Mapping[str, Any]) -> Iterator[Table]:
+    operators = summary.get("operators") or ()
+    for phase in dict.fromkeys(str(each.get("phase", "")) for each in operators):
+        yield _operator_table(phase, [each for each in operators if str(each.get("phase", "")) == phase])
+    for key, title in (("utilization", "utilization"), ("stall_fractions", "stalls, share of all cycles")):
+        if summary.get(key):
+            yield columns(title, {"": "left", "share": "right"}, _share_rows(summary[key]))
+    if summary.get("bounds"):
+        yield columns("bounds", {"": "left", "value": "right"}, _bound_rows(summary["bounds"]))
+
+
+def _operator_table(phase: str, operators: list[Mapping[str, Any]]) -> Table:
+    headings = {
+        "operator": "left",
+        "kind": "left",
+        "count": "right",
+        "time": "right",
+        "share": "right",
+        "bound": "left",
+    }
+    rows = (
+        (
+            str(each["name"]),
+            str(each.get("kind", "")),
+            quantity.text("count", each.get("count")),
+            quantity.si(each.get("time_s"), "s"),
+            quantity.percent(each.get("share")),
+            str(each.get("bound", "")),
+        )
+        for each in operators
+    )
+    return columns(f"operators, {phase}", headings, rows)
+
+
+def _share_rows(shares: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in shares.items():
+        if isinstance(value, Mapping):
+            yield from _share_rows(value, f"{prefix}{key} ")
+        else:
+            yield f"{prefix}{key}".replace("_", " "), quantity.percent(value)
+
+
+def _bound_rows(bounds: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in bounds.items():
+        if isinstance(value, Mapping):
+            yield from _bound_rows(value, f"{prefix}{key} ")
+        else:
+            yield f"{prefix}{quantity.label(key)}", quantity.text(key, value)

@@ -1,0 +1,82 @@
+"""Tables on the terminal."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dieshot.simulator.cli import quantity
+
+PIPE_WIDTH = 120
+
+
+def console() -> Console:
+    """Return a console on standard output as wide as the terminal, or PIPE_WIDTH when there is none."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+
+
+def grid(rows: Iterable[tuple[str, str]]) -> Table:
+    """Return two columns without lines: words and values."""
+    table = Table.grid(padding=(0, 2))
+    for words, value in rows:
+        table.add_row(escape(words), escape(value))
+    return table
+
+
+def columns(title: str, headings: Mapping[str, str], rows: Iterable[Iterable[str]]) -> Table:
+    """Return a table; `headings` maps each heading to its justification."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, justify in headings.items():
+        table.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def print_record(record: Mapping[str, Any]) -> None:
+    """Print the named figures of `record`, units taken from the names."""
+    console().print(grid((quantity.label(key), quantity.text(key, value)) for key, value in record.items()))
+
+
+def print_parameters(record: Mapping[str, Any]) -> None:
+    """Print what `describe` found: every parameter with value, unit, kind and source."""
+    out = console()
+    out.print(grid((key, str(value)) for key, value in record.items() if key != "parameters"))
+    headings = {
+        "parameter": "left",
+        "value": "right",
+        "unit": "left",
+        "kind": "left",
+        "source": "left",
+        "basis": "left",
+    }
+    out.print(columns("", headings, (_parameter_row(each) for each in record["parameters"])))
+
+
+def _parameter_row(parameter: Mapping[str, Any]) -> tuple[str, ...]:
+    value = parameter.get("value")
+    number = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    source = parameter.get("source_title") or parameter.get("source") or ""
+    return (
+        parameter["path"],
+        number,
+        str(parameter.get("unit", "")),
+        str(parameter.get("kind", "")),
+        source,
+        _basis(parameter),
+    )
+
+
+def _basis(parameter: Mapping[str, Any]) -> str:
+    """Return where in its source a number stands, why it was assumed, and in what range."""
+    words = [str(parameter[key]) for key in ("at", "formula", "why") if parameter.get(key)]
+    if parameter.get("range"):
+        low, high = parameter["range"]
+        words.append(f"range {low} to {high}")
+    if parameter.get("overridden"):
+        words.append("set on the command line")
+    return "; ".join(words)
