@@ -7,13 +7,14 @@ import traceback
 import typer
 
 FAILED, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+LONGEST_LINE = 1000
 
 
 def report(error: BaseException, debug: bool = False) -> int:
     """Print what `error` means for the person at the terminal and return the exit status."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _say("interrupted", INTERRUPTED)
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
         # The reader of our output has left (`| head`); without this Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
@@ -28,7 +29,9 @@ def report(error: BaseException, debug: bool = False) -> int:
 
 
 def _say(line: str, status: int) -> int:
-    print(f"dieshot: {' '.join(line.split())}", file=sys.stderr)
+    from dieshot.simulator.errors import one_line
+
+    print(f"dieshot: {one_line(' '.join(line.split()), LONGEST_LINE)}", file=sys.stderr)
     return status
 
 

@@ -1,6 +1,5 @@
 """`dieshot list systems|chips|models|links`."""
 
-from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -17,10 +16,8 @@ Kind = Annotated[
 
 def list_catalog(kind: Kind = None, as_json: option.Json = False, debug: option.Debug = False) -> None:
     """List the systems, chips, models and links that can be named."""
-    if kind is not None and kind not in KINDS:
-        nearest = get_close_matches(kind, KINDS, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}{hint}", param_hint="KIND")
+    if kind is not None:
+        option.refuse_unknown(kind, KINDS, "KIND")
     with reserved_stdout():
         from dieshot.simulator.studies.describe import list_names
 

@@ -1,7 +1,7 @@
 """The command line's door: the verbs, and what a failure looks like from outside."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -16,7 +16,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb, _function in {
+_VERBS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "trace": trace.trace,
     "replay": replay.replay,
@@ -24,7 +24,8 @@ for _verb, _function in {
     "show": show.show,
     "list": listing.list_catalog,
     "describe": describe.describe,
-}.items():
+}
+for _verb, _function in _VERBS.items():
     app.command(name=_verb)(_function)
 
 
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = app(args=words, prog_name="dieshot", standalone_mode=False)
         sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         return failure.report(error, debug="--debug" in words)
+    if status == failure.INTERRUPTED:
+        return failure.report(KeyboardInterrupt())
     return status if isinstance(status, int) else 0

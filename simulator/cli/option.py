@@ -1,18 +1,44 @@
 """Options that several verbs share, declared once."""
 
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-class Compression(StrEnum):
-    """Compression of the result file's datasets."""
+def whole_number(minimum: int) -> Callable[[str | int], int]:
+    """Return a parser that refuses anything but a whole number of at least `minimum`, and names what it got."""
 
-    GZIP = "gzip"
-    ZSTD = "zstd"
+    def parse(value: str | int) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = minimum - 1
+        if number < minimum:
+            raise typer.BadParameter(f"{value!r}, expected a whole number of at least {minimum}")
+        return number
 
+    return parse
+
+
+def refuse_unknown(value: str, names: Sequence[str], what: str) -> None:
+    """Raise a usage error if `value` is none of `names`; it lists them and suggests the nearest."""
+    if value in names:
+        return
+    nearest = get_close_matches(value, names, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise typer.BadParameter(f"{value!r}, expected one of {', '.join(names)}{hint}", param_hint=what)
+
+
+def _compression(value: str) -> str:
+    refuse_unknown(value, COMPRESSIONS, "'--compression'")
+    return value
+
+
+COMPRESSIONS = ("gzip", "zstd")
+AT_LEAST_0, AT_LEAST_1 = whole_number(0), whole_number(1)
 
 System = Annotated[str, typer.Argument(metavar="SYSTEM", help="A system by name (see `dieshot list systems`) or file.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model by name (see `dieshot list models`) or file.")]
@@ -20,31 +46,57 @@ RunFile = Annotated[
     Path, typer.Argument(metavar="RUN.h5", exists=True, dir_okay=False, readable=True, help="A result file.")
 ]
 
-Batch = Annotated[int, typer.Option("--batch", min=1, help="Sequences served together.")]
-Prompt = Annotated[int, typer.Option("--prompt", min=1, help="Prompt tokens per sequence.")]
-Generate = Annotated[int, typer.Option("--generate", min=0, help="Tokens to generate per sequence; 0 is prefill only.")]
+Batch = Annotated[int, typer.Option("--batch", parser=AT_LEAST_1, metavar="N", help="Sequences served together.")]
+Prompt = Annotated[int, typer.Option("--prompt", parser=AT_LEAST_1, metavar="N", help="Prompt tokens per sequence.")]
+Generate = Annotated[
+    int,
+    typer.Option(
+        "--generate", parser=AT_LEAST_0, metavar="N", help="Tokens to generate per sequence; 0 is prefill only."
+    ),
+]
 Precision = Annotated[str, typer.Option("--precision", help="Data type of weights and activations.")]
 KvPrecision = Annotated[str, typer.Option("--kv-precision", help="Data type of the KV cache.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
+Seed = Annotated[int, typer.Option("--seed", parser=AT_LEAST_0, metavar="N", help="Seed of everything that is drawn.")]
 Routing = Annotated[str, typer.Option("--routing", help="How tokens choose experts: balanced or power_law.")]
 
 TensorParallel = Annotated[
     int | None,
-    typer.Option("--tp", "--tensor-parallel", min=1, help="Tensor-parallel ranks.", show_default="the system's own"),
+    typer.Option(
+        "--tp",
+        "--tensor-parallel",
+        parser=AT_LEAST_1,
+        metavar="N",
+        help="Tensor-parallel ranks.",
+        show_default="the system's own",
+    ),
 ]
 PipelineParallel = Annotated[
     int | None,
-    typer.Option("--pp", "--pipeline-parallel", min=1, help="Pipeline stages.", show_default="the system's own"),
+    typer.Option(
+        "--pp",
+        "--pipeline-parallel",
+        parser=AT_LEAST_1,
+        metavar="N",
+        help="Pipeline stages.",
+        show_default="the system's own",
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change a parameter, e.g. chip.hbm.pin_rate=9.2Gbps. Repeatable."),
 ]
-Processes = Annotated[int, typer.Option("--processes", min=1, help="Processes to simulate with.")]
+Processes = Annotated[
+    int, typer.Option("--processes", parser=AT_LEAST_1, metavar="N", help="Processes to simulate with.")
+]
 
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write the result.")]
 NoLog = Annotated[bool, typer.Option("--no-log", help="Write no result file.")]
-CompressionOption = Annotated[Compression, typer.Option("--compression", help="Compression of the result file.")]
+CompressionOption = Annotated[
+    str,
+    typer.Option(
+        "--compression", parser=_compression, metavar="|".join(COMPRESSIONS), help="Compression of the result file."
+    ),
+]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]

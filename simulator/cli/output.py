@@ -11,6 +11,8 @@ from typing import Any
 
 import typer
 
+FILE_SUFFIXES = {".json", ".yaml", ".yml", ".trace", ".h5"}
+
 
 @contextlib.contextmanager
 def reserved_stdout() -> Iterator[None]:
@@ -42,10 +44,10 @@ def _plain(value: Any) -> Any:
 def short_name(name_or_path: str) -> str:
     """Return the name by which a model or system given by name or file appears in a file name."""
     path = Path(name_or_path)
-    is_file_name = path.suffix in {".json", ".yaml", ".yml", ".trace", ".gz", ".h5"}
     if path.name == "config.json" and path.resolve().parent.name:
         return path.resolve().parent.name
-    return path.name.removesuffix(".gz").removesuffix(path.suffix) if is_file_name else path.name
+    name = path.name.removesuffix(".gz")
+    return Path(name).stem if Path(name).suffix in FILE_SUFFIXES else name  # `qwen2.5-72b` has a dot and no suffix
 
 
 def destination(output: Path | None, default_name: str, no_log: bool = False) -> Path | None:

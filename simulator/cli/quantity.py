@@ -37,6 +37,8 @@ def si(value: float | None, unit: str, digits: int = 4) -> str:
         exponent += 3
     exponent = min(max(exponent, min(_PREFIXES)), max(_PREFIXES))
     mantissa = value / 10.0**exponent
+    if not 0.1 <= abs(mantissa) <= 1000:  # beyond the last prefix
+        return f"{mantissa:.{digits}g} {_PREFIXES[exponent]}{unit}"
     decimals = max(0, digits - 1 - max(0, math.floor(math.log10(abs(mantissa)))))
     return f"{mantissa:.{decimals}f} {_PREFIXES[exponent]}{unit}"
 

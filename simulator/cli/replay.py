@@ -26,7 +26,7 @@ def replay(
     pipeline_parallel: option.PipelineParallel = None,
     output: option.Output = None,
     no_log: option.NoLog = False,
-    compression: option.CompressionOption = option.Compression.GZIP,
+    compression: option.CompressionOption = "gzip",
     processes: option.Processes = 1,
     as_json: option.Json = False,
     quiet: option.Quiet = False,
@@ -46,7 +46,7 @@ def replay(
             tensor_parallel=tensor_parallel,
             pipeline_parallel=pipeline_parallel,
             output=target,
-            compression=compression.value,
+            compression=compression,
             processes=processes,
             progress=progress,
         )

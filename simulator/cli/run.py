@@ -20,7 +20,7 @@ def run(
     routing: option.Routing = "balanced",
     output: option.Output = None,
     no_log: option.NoLog = False,
-    compression: option.CompressionOption = option.Compression.GZIP,
+    compression: option.CompressionOption = "gzip",
     processes: option.Processes = 1,
     as_json: option.Json = False,
     quiet: option.Quiet = False,
@@ -45,7 +45,7 @@ def run(
             seed=seed,
             routing=routing,
             output=target,
-            compression=compression.value,
+            compression=compression,
             processes=processes,
             progress=progress,
         )

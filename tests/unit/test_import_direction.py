@@ -1,0 +1,129 @@
+"""The architecture drawing that cannot go stale: who may import whom."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TOP_FOLDERS = ("simulator", "chips", "kernels", "traces", "configs")
+
+# Folder: what it may import of dieshot (a trailing dot means: and below), and which other packages.
+ERRORS, VERSION = "dieshot.simulator.errors", "dieshot.__version__"
+OWN = "dieshot.simulator."
+ALLOWED = {
+    "kernels": (("dieshot.kernels.",), {"numpy", "numba"}),
+    "traces": (("dieshot.traces.",), {"numpy", "networkx"}),
+    "simulator": ((), set()),
+    "simulator/engine": ((f"{OWN}engine.", ERRORS), {"numpy", "simpy"}),
+    "simulator/params": ((f"{OWN}params.", ERRORS), {"pydantic", "pydantic_core", "pint", "yaml"}),
+    "simulator/log": ((f"{OWN}log.", f"{OWN}engine.", ERRORS), {"numpy", "h5py", "hdf5plugin"}),
+    "simulator/studies": (
+        (f"{OWN}studies.", f"{OWN}log.", f"{OWN}params.", f"{OWN}engine.", "dieshot.traces.", ERRORS, VERSION),
+        {"numpy", "networkx", "pandas"},
+    ),
+    "simulator/cli": (
+        (f"{OWN}cli.", f"{OWN}studies.", f"{OWN}log.reader.", "dieshot.traces.error.", ERRORS, VERSION),
+        {"numpy", "typer", "rich"},
+    ),
+    "chips": (
+        ("dieshot.chips.", f"{OWN}engine.", f"{OWN}params.", "dieshot.kernels.", "dieshot.traces.", ERRORS),
+        {"numpy", "simpy"},
+    ),
+}
+
+
+def product_files() -> list[Path]:
+    return sorted(
+        file for folder in ("simulator", "chips", "kernels", "traces") for file in (REPOSITORY / folder).rglob("*.py")
+    )
+
+
+def imports(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and full name of every import; a relative one starts with a dot."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, f"{'.' * node.level}{node.module or ''}.{alias.name}") for alias in node.names)
+
+
+def offences(folder: str, source: str) -> list[str]:
+    """Return 'line: name' of every import that a file of `folder` may not have."""
+    rule = next(each for each in (folder, folder.partition("/")[0]) if each in ALLOWED)
+    own, packages = ALLOWED[rule]
+    wrong = []
+    for line, name in imports(source):
+        root = name.partition(".")[0]
+        inside = root == "dieshot" and any(f"{name}.".startswith(f"{each.rstrip('.')}.") for each in own)
+        if not inside and root not in packages and root not in sys.stdlib_module_names:
+            wrong.append(f"{line}: {name}")
+    return wrong
+
+
+def folder_of(file: Path) -> str:
+    parts = file.relative_to(REPOSITORY).parts
+    return "/".join(parts[:2]) if parts[0] == "simulator" and len(parts) > 2 else parts[0]
+
+
+def test_every_import_goes_in_an_allowed_direction() -> None:
+    files = product_files()
+    assert {folder_of(file) for file in files} >= {"simulator/cli", "simulator/engine", "chips", "kernels", "traces"}
+    wrong = [
+        f"{file.relative_to(REPOSITORY)}:{each}"
+        for file in files
+        for each in offences(folder_of(file), file.read_text())
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [
+        ("simulator/engine", "from dieshot.chips.gpu import Gpu"),
+        ("simulator/engine", "from dieshot.kernels import hbm"),
+        ("simulator/engine", "from dieshot.simulator.log.recorder import Recorder"),
+        ("simulator/studies", "import dieshot.chips.gpu"),
+        ("simulator/studies", "import h5py"),
+        ("simulator/cli", "from dieshot.simulator.log.recorder import Recorder"),
+        ("simulator/log", "import yaml"),
+        ("kernels", "import simpy"),
+        ("kernels", "from dieshot.simulator.errors import InputError"),
+        ("traces", "import pydantic"),
+        ("chips", "import h5py"),
+        ("chips", "def build():\n    from dieshot.simulator.log import recorder"),
+        ("traces", "from .error import TraceError"),
+        ("traces", "import traces.error"),
+        ("chips", "from kernels import hbm"),
+    ],
+)
+def test_an_import_against_the_direction_is_found(folder: str, line: str) -> None:
+    assert len(offences(folder, line)) == 1
+
+
+def test_tests_import_through_the_root_package() -> None:
+    wrong = [
+        f"{file.name}:{line}: {name}"
+        for file in (REPOSITORY / "tests").rglob("*.py")
+        for line, name in imports(file.read_text())
+        if name.startswith((".", *(f"{folder}." for folder in TOP_FOLDERS))) or name in TOP_FOLDERS
+    ]
+    assert wrong == []
+
+
+def architectures() -> set[str]:
+    documents = (yaml.safe_load(file.read_text()) for file in (REPOSITORY / "configs" / "chips").glob("*.yaml"))
+    return {document["architecture"] for document in documents if "architecture" in document}
+
+
+def test_every_architecture_is_a_class_named_after_its_file() -> None:
+    named = architectures()
+    assert named
+    for architecture in named:
+        module, package = (REPOSITORY / "chips" / f"{architecture}{tail}" for tail in (".py", "/__init__.py"))
+        tree = ast.parse((module if module.exists() else package).read_text())
+        classes = {node.name.lower() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+        assert architecture.replace("_", "") in classes
