@@ -1,0 +1,133 @@
+"""Documents: a YAML file read, merged over what it extends, and remembered with the place of every key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dieshot.simulator.errors import InputError
+from dieshot.simulator.params.source import Source, read_sources
+from dieshot.simulator.params.yaml_text import LARGEST_FILE_BYTES, is_leaf, parse_yaml
+
+LONGEST_CHAIN = 8  # documents extending one another
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document ready to be resolved: `data` is merged, without the `extends` and `sources` it was written with.
+
+    name: as asked for. file: as shown in messages. places: dotted path -> (file, line). sources: those that the
+    document itself declares.
+    """
+
+    name: str
+    file: str
+    data: Mapping[str, Any]
+    places: Mapping[str, Place] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    def place(self, path: str) -> tuple[str, int | None]:
+        """Return the file and line of a dotted path, or of the nearest part of the document above it."""
+        while path:
+            if path in self.places:
+                return self.places[path]
+            path = path.rpartition(".")[0]
+        return self.file, None
+
+    def error(self, problem: InputError, path: str) -> InputError:
+        """Return a problem with its place: file, line and key of `path`."""
+        file, line = self.place(path)
+        return problem.located(file=file, line=line, key=path)
+
+    def label(self, key: str) -> str:
+        """Return a plain word at the top of the document, such as `architecture`; InputError where there is none."""
+        word = self.data.get(key)
+        if word is None:
+            raise InputError("missing key", file=self.file, key=key, expected=f"{key}: a name")
+        if not isinstance(word, str):
+            raise self.error(InputError("not a name", expected="a name", value=word), key)
+        return word
+
+
+def read_text(path: Path, file: str) -> str:
+    """Return a file's text; InputError where it is missing, too large or not UTF-8."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_FILE_BYTES + 1)
+    except OSError as failure:
+        raise InputError(f"cannot be read: {failure.strerror or failure}", file=file) from None
+    if len(content) > LARGEST_FILE_BYTES:
+        raise InputError("file too large", file=file, expected="at most 1 MiB of YAML")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as failure:
+        raise InputError(f"not UTF-8 text (byte {failure.start})", file=file, expected="YAML in UTF-8") from None
+
+
+def parse_document(text: str, name: str, file: str) -> tuple[Document, str | None]:
+    """Return a single document and the name that it extends, if any."""
+    data, lines = parse_yaml(text, file)
+    places = {path: (file, line) for path, line in lines.items()}
+    extends = data.pop("extends", None)
+    if extends is not None and not (isinstance(extends, str) and NAME.fullmatch(extends)):
+        problem = InputError("not a document's name", expected="the name of a document beside this one", value=extends)
+        raise problem.located(file=file, key="extends", line=lines.get("extends"))
+    sources = read_sources(data.pop("sources", {}), file, "sources")
+    return Document(name, file, data, places, sources), extends
+
+
+def load_document(path: Path, name: str, shown: Callable[[Path], str], find: Callable[[str], Path]) -> Document:
+    """Return a file's document merged over what it extends. `find` gives the path of a name that is not beside it."""
+    chain: list[Document] = []
+    visited: list[Path] = []
+    following: Path | None = path
+    while following is not None:
+        file = shown(following)
+        if following.resolve() in visited:
+            raise InputError("documents extend one another in a circle", file=shown(path), key="extends", value=name)
+        if len(visited) >= LONGEST_CHAIN:
+            raise InputError("too many documents extend one another", file=file, key="extends")
+        visited.append(following.resolve())
+        document, extends = parse_document(read_text(following, file), name, file)
+        chain.append(document)
+        following = _extended(following, extends, find)
+    return _merged(chain)
+
+
+def _extended(path: Path, extends: str | None, find: Callable[[str], Path]) -> Path | None:
+    if extends is None:
+        return None
+    beside = path.parent / f"{extends}.yaml"
+    return beside if beside.is_file() else find(extends)
+
+
+def _merged(chain: list[Document]) -> Document:
+    first = chain[0]
+    data: dict[str, Any] = {}
+    places: dict[str, Place] = {}
+    sources: dict[str, Source] = {}
+    for document in reversed(chain):
+        data = merge(data, document.data)
+        places |= document.places
+        sources |= document.sources
+    return Document(first.name, first.file, data, places, sources)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `above` laid over `below`: sections merge key by key, a leaf or a plain value is replaced whole."""
+    merged = dict(below)
+    for key, node in above.items():
+        under: Any = merged.get(key)
+        if _is_section(node) and _is_section(under):
+            node = merge(under, node)
+        merged[key] = node
+    return merged
+
+
+def _is_section(node: object) -> bool:
+    return isinstance(node, Mapping) and not is_leaf(node)

@@ -1,0 +1,38 @@
+"""System documents: how many of which chip, joined by what, split how."""
+
+from __future__ import annotations
+
+from dieshot.simulator.params.quantity import Count, Dollars, DollarsPerHour, Femtoseconds
+from dieshot.simulator.params.schema import Schema
+
+
+class PartitionParameters(Schema):
+    """How a model is split by default: ways of tensor parallelism and stages of pipeline parallelism."""
+
+    tensor_parallel: int
+    pipeline_parallel: int
+
+
+class HostParameters(Schema):
+    """The computer that drives the chips. step_gap: time between the steps that it serves, chips idle."""
+
+    step_gap: Femtoseconds
+
+
+class PriceParameters(Schema):
+    """What the whole system costs to buy, or to rent by the hour."""
+
+    purchase: Dollars | None = None
+    rent: DollarsPerHour | None = None
+
+
+class SystemParameters(Schema):
+    """A system: chip and fabric are names (or paths) of documents."""
+
+    name: str
+    chip: str
+    fabric: str | None
+    n_chips: Count
+    partition: PartitionParameters
+    host: HostParameters | None = None
+    price: PriceParameters | None = None
