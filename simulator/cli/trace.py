@@ -34,10 +34,10 @@ def trace(
             routing=routing,
             output=target,
         )
-    record = {"file": str(target), "steps": len(result.steps), "digest": result.digest(), "totals": result.totals}
+    record = {"file": str(target), "steps": len(result.steps), "digest": result.digest()}
     if as_json:
-        print_json(record)
+        print_json({**record, "totals": result.totals})
     elif not quiet:
         from dieshot.simulator.cli.table import print_record
 
-        print_record({**record, "totals": None, **record["totals"]} if isinstance(record["totals"], dict) else record)
+        print_record({**record, **result.totals})

@@ -123,7 +123,8 @@ def test_every_architecture_is_a_class_named_after_its_file() -> None:
     named = architectures()
     assert named
     for architecture in named:
-        module, package = (REPOSITORY / "chips" / f"{architecture}{tail}" for tail in (".py", "/__init__.py"))
-        tree = ast.parse((module if module.exists() else package).read_text())
-        classes = {node.name.lower() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+        homes = [REPOSITORY / "chips" / f"{architecture}{tail}" for tail in (".py", "/__init__.py")]
+        files = [file for file in homes if file.exists()]
+        assert len(files) == 1, f"architecture {architecture}: expected chips/{architecture}.py"
+        classes = {node.name.lower() for node in ast.parse(files[0].read_text()).body if isinstance(node, ast.ClassDef)}
         assert architecture.replace("_", "") in classes
