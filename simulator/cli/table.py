@@ -46,37 +46,34 @@ def print_parameters(record: Mapping[str, Any]) -> None:
     """Print what `describe` found: every parameter with value, unit, kind and source."""
     out = console()
     out.print(grid((key, str(value)) for key, value in record.items() if key != "parameters"))
-    headings = {
-        "parameter": "left",
-        "value": "right",
-        "unit": "left",
-        "kind": "left",
-        "source": "left",
-        "basis": "left",
-    }
+    headings = {"parameter": "left", "value": "right", "kind": "left", "source": "left", "basis": "left"}
     out.print(columns("", headings, (_parameter_row(each) for each in record["parameters"])))
 
 
 def _parameter_row(parameter: Mapping[str, Any]) -> tuple[str, ...]:
-    value = parameter.get("value")
-    number = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
     source = parameter.get("source_title") or parameter.get("source") or ""
-    return (
-        parameter["path"],
-        number,
-        str(parameter.get("unit", "")),
-        str(parameter.get("kind", "")),
-        source,
-        _basis(parameter),
-    )
+    return (parameter["path"], _written(parameter), str(parameter.get("kind", "")), str(source), _basis(parameter))
+
+
+def _written(parameter: Mapping[str, Any]) -> str:
+    """Return value and unit as their author wrote them, or else as the simulator uses them."""
+    if parameter.get("written"):
+        return str(parameter["written"])
+    value, unit = parameter.get("value"), str(parameter.get("unit", "1"))
+    number = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return number if unit == "1" else f"{number} {unit}"
 
 
 def _basis(parameter: Mapping[str, Any]) -> str:
-    """Return where in its source a number stands, why it was assumed, and in what range."""
-    words = [str(parameter[key]) for key in ("at", "formula", "why") if parameter.get(key)]
+    """Return where in its source a number stands, what it follows from, why it was assumed, and in what range."""
+    words = [str(parameter[key]) for key in ("at", "why", "data", "note") if parameter.get(key)]
+    if parameter.get("formula"):
+        words.insert(0, f"= {parameter['formula']}")
+    if parameter.get("residual"):
+        words.append(f"residual {parameter['residual']}")
     if parameter.get("range"):
         low, high = parameter["range"]
-        words.append(f"range {low} to {high}")
+        words.append(f"range {low:,} to {high:,}")
     if parameter.get("overridden"):
-        words.append("set on the command line")
+        words.append("overridden")
     return "; ".join(words)

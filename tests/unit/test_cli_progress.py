@@ -2,11 +2,11 @@
 
 import io
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from dieshot.simulator.cli import progress
 from dieshot.simulator.cli.progress import ProgressBar
 
 
@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     now_s = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
     yield now_s
 
 

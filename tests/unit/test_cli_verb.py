@@ -244,14 +244,8 @@ def test_list_names_one_kind_or_all(capsys: pytest.CaptureFixture[str], monkeypa
 def test_describe_shows_value_unit_kind_and_source(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published = {
-        "path": "hbm.pin_rate",
-        "value": 5_200_000_000,
-        "unit": "bit/s",
-        "kind": "published",
-        "source": "h100wp",
-    }
-    assumed = {
+    rate = {"path": "hbm.pin_rate", "value": 5_200_000_000, "unit": "bit/s", "kind": "published", "source": "h100wp"}
+    wait = {
         "path": "hbm.latency",
         "value": 450,
         "unit": "ns",
@@ -259,11 +253,22 @@ def test_describe_shows_value_unit_kind_and_source(
         "why": "[typical]",
         "range": [400, 500],
     }
-    record = {"kind": "chip", "name": "h100-sxm", "file": "h100-sxm.yaml", "parameters": [published, assumed]}
+    size = {
+        "path": "l2.capacity",
+        "value": 1024,
+        "unit": "B",
+        "written": "1 KiB",
+        "kind": "derived",
+        "formula": "2 * half",
+    }
+    fit = {"path": "launch", "value": 2, "unit": "1", "kind": "fitted", "data": "gemm.csv", "residual": "4 %"}
+    record = {"kind": "chip", "name": "h100-sxm", "file": "h100-sxm.yaml", "parameters": [rate, wait, size, fit]}
     install(monkeypatch, "studies.describe", describe=Study(record))
     lines = [" ".join(line.split()) for line in printed(capsys, "describe", "h100-sxm").splitlines()]
     assert "hbm.pin_rate 5,200,000,000 bit/s published h100wp" in lines
     assert "hbm.latency 450 ns assumed [typical]; range 400 to 500" in lines
+    assert "l2.capacity 1 KiB derived = 2 * half" in lines
+    assert "launch 2 fitted gemm.csv; residual 4 %" in lines
     assert json.loads(printed(capsys, "describe", "h100-sxm", "--json")) == record
 
 
