@@ -31,7 +31,7 @@ def list_names(kind: CatalogKind) -> list[str]:
 
 def find_path(kind: CatalogKind, name_or_path: str) -> Path:
     """Return the file of a catalog name, or the path given; InputError listing what exists where there is none."""
-    if "/" in name_or_path or name_or_path.endswith((*SUFFIXES, ".yml")):
+    if _is_path(name_or_path):
         path = Path(name_or_path)
         if not path.is_file():
             raise InputError("no such file", file=name_or_path, expected=f"a {KIND_NOUNS[kind]}'s file or name")
@@ -44,9 +44,17 @@ def find_path(kind: CatalogKind, name_or_path: str) -> Path:
     return next(path for suffix in SUFFIXES if (path := folder / f"{name_or_path}{suffix}").is_file())
 
 
-def find_document(kind: CatalogKind, name_or_path: str) -> Document:
-    """Return a document of the catalog by its name, or any file by its path, merged over what it extends."""
-    path = find_path(kind, name_or_path)
+def _is_path(name_or_path: str) -> bool:
+    return "/" in name_or_path or name_or_path.endswith((*SUFFIXES, ".yml"))
+
+
+def find_document(kind: CatalogKind, name_or_path: str, beside: Document | None = None) -> Document:
+    """Return a document of the catalog by its name, or any file by its path, merged over what it extends.
+
+    A path is looked for first in the folder of the document that names it (`beside`), then in the current folder.
+    """
+    near = beside.folder / name_or_path if beside and beside.folder and _is_path(name_or_path) else None
+    path = near if near and near.is_file() else find_path(kind, name_or_path)
     return load_document(path, path.stem, shown_path, functools.partial(find_path, kind))
 
 

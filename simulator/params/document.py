@@ -22,7 +22,7 @@ class Document:
     """A document ready to be resolved: `data` is merged, without the `extends` and `sources` it was written with.
 
     name: as asked for. file: as shown in messages. places: dotted path -> (file, line). sources: those that the
-    document itself declares.
+    document itself declares. folder: where the file lies, or None for a document from text.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Document:
     data: Mapping[str, Any]
     places: Mapping[str, Place] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
+    folder: Path | None = None
 
     def place(self, path: str) -> tuple[str, int | None]:
         """Return the file and line of a dotted path, or of the nearest part of the document above it."""
@@ -96,7 +97,7 @@ def load_document(path: Path, name: str, shown: Callable[[Path], str], find: Cal
         document, extends = parse_document(read_text(following, file), name, file)
         chain.append(document)
         following = _extended(following, extends, find)
-    return _merged(chain)
+    return _merged(chain, path.parent)
 
 
 def _extended(path: Path, extends: str | None, find: Callable[[str], Path]) -> Path | None:
@@ -106,7 +107,7 @@ def _extended(path: Path, extends: str | None, find: Callable[[str], Path]) -> P
     return beside if beside.is_file() else find(extends)
 
 
-def _merged(chain: list[Document]) -> Document:
+def _merged(chain: list[Document], folder: Path) -> Document:
     first = chain[0]
     data: dict[str, Any] = {}
     places: dict[str, Place] = {}
@@ -115,7 +116,7 @@ def _merged(chain: list[Document]) -> Document:
         data = merge(data, document.data)
         places |= document.places
         sources |= document.sources
-    return Document(first.name, first.file, data, places, sources)
+    return Document(first.name, first.file, data, places, sources, folder)
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,8 +31,8 @@ class Leaf(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     value: StrictInt | StrictFloat | StrictStr
-    kind: Kind
     unit: StrictStr | None = None
+    kind: Kind
     source: StrictStr | list[StrictStr] | None = None
     at: StrictStr | None = None
     why: StrictStr | None = None

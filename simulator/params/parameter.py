@@ -109,13 +109,15 @@ def _mapping(found: Parameters, spec: MappingSpec, node: Any, path: str) -> None
 def _plain(found: Parameters, spec: PlainSpec, node: Any, path: str) -> Any:
     if type(node) is not spec.type:
         found.refuse(InputError("of the wrong type", expected=expectation(spec), value=node), path)
+    if spec.type is int and node < 1:
+        found.refuse(InputError("too small", expected=expectation(spec), value=node), path)
     if spec.choices and node not in spec.choices:
         nearest = nearest_name(str(node), spec.choices)
         found.refuse(InputError("unknown choice", expected=listed(spec.choices), value=node, nearest=nearest), path)
     return node
 
 
-_PLAIN_NOUNS: dict[type, str] = {str: "a word", int: "a whole number", bool: "true or false"}
+_PLAIN_NOUNS: dict[type, str] = {str: "a word", int: "a whole number of at least 1", bool: "true or false"}
 
 
 def expectation(spec: Spec) -> str:

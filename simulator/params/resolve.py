@@ -26,7 +26,7 @@ from dieshot.simulator.params.schema import (
     schema_fields,
 )
 from dieshot.simulator.params.source import Source
-from dieshot.simulator.params.view import RecordedMapping, recording
+from dieshot.simulator.params.view import recorded_mapping, recording
 
 S = TypeVar("S", bound=Schema)
 
@@ -123,7 +123,7 @@ class _Construction:
         if isinstance(spec, SectionSpec):
             return self.section(spec, node, f"{path}.")
         items = {key: self._node(spec.item, item, f"{path}.{key}") for key, item in node.items()}
-        return RecordedMapping(items, spec.item, f"{path}.", self.read)
+        return recorded_mapping(items, spec.item, f"{path}.", self.read)
 
 
 def _cited(parameters: Parameters) -> dict[str, Source]:

@@ -18,8 +18,8 @@ class Schema:
     """A section of a document: subclass it and annotate. Subclasses become frozen keyword-only dataclasses.
 
     A field is a quantity (`Bytes`, `Femtoseconds`, ...), `Text` or `Choice[Literal[...]]` (all written as a leaf with
-    its source), another Schema, `dict[str, ...]` of these, or a plain `str`, `int`, `bool` (a name or a switch, without
-    source). `X | None = None` makes it optional. No other default is allowed on a leaf: it would be a number
+    its source), another Schema, `dict[str, ...]` of these, or a plain `str`, `int` (at least 1), `bool` (a name, a
+    number of parts, a switch, without source). `X | None = None` makes it optional. No other default is allowed on a leaf: it would be a number
     without a source. In memory the values are plain numbers in base units.
     """
 
@@ -38,7 +38,7 @@ class LeafSpec:
 
 @dataclass(frozen=True, slots=True)
 class PlainSpec:
-    """A plain scalar without unit or source: a name, a switch."""
+    """A plain scalar without unit or source: a name, a switch, a number of parts (at least 1)."""
 
     type: type[str] | type[int] | type[bool]
     choices: tuple[str, ...] = ()

@@ -20,10 +20,10 @@ class HostParameters(Schema):
 
 
 class PriceParameters(Schema):
-    """What the whole system costs to buy, or to rent by the hour."""
+    """What one chip's share of the system costs to buy, or to rent by the hour."""
 
-    purchase: Dollars | None = None
-    rent: DollarsPerHour | None = None
+    purchase_per_chip: Dollars | None = None
+    rent_per_chip: DollarsPerHour | None = None
 
 
 class SystemParameters(Schema):

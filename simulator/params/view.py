@@ -28,6 +28,8 @@ def recording(schema: type[S], values: dict[str, Any], path: str, read: set[str]
 def _recording_class(schema: Any) -> Any:
     leaves = [name for name, field in schema_fields(schema).items() if isinstance(field.spec, LeafSpec)]
     body: dict[str, Any] = {name: _recorded(name) for name in leaves}
+    # a changed copy (dataclasses.replace) is a plain instance: it is no longer the document's
+    body["__new__"] = lambda _, **values: schema(**values)
     body |= {"__reduce__": _reduce, "__repr__": _show, "__eq__": _equal, "__hash__": None}
     body["__module__"] = schema.__module__
     return types.new_class(schema.__name__, (schema,), {"recording": True}, lambda namespace: namespace.update(body))
@@ -70,14 +72,19 @@ def _equal(view: Schema, other: object) -> bool:
     return bool(plain(view) == plain(other))
 
 
+def recorded_mapping(items: dict[str, Any], item: Spec, path: str, read: set[str]) -> RecordedMapping:
+    """Return items as a read-only dict; where they are leaves, those read are added to `read`."""
+    mapping = RecordedMapping(items)
+    if isinstance(item, LeafSpec):
+        mapping._path, mapping._read = path, read
+    return mapping
+
+
 class RecordedMapping(dict[str, Any]):
     """A read-only dict whose leaves are noted when read, one by one or all by iteration over values."""
 
-    def __init__(self, items: dict[str, Any], item: Spec, path: str, read: set[str]) -> None:
-        super().__init__(items)
-        self._is_leaf = isinstance(item, LeafSpec)
-        self._path = path
-        self._read = read
+    _path = ""
+    _read: set[str] | None = None
 
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
@@ -99,10 +106,10 @@ class RecordedMapping(dict[str, Any]):
         return [(key, self[key]) for key in self]
 
     def _note(self, key: str) -> None:
-        if self._is_leaf:
+        if self._read is not None:
             self._read.add(f"{self._path}{key}")
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[str]:  # overridden so that dict(mapping) reads through __getitem__
         return super().__iter__()
 
     def __eq__(self, other: object) -> bool:

@@ -197,7 +197,8 @@ def _flow(value: Any) -> str:
 
 
 def _written_key(key: str) -> str:
-    return key if key[0].isalpha() else _quoted(key)
+    is_plain = key[0].isalpha() and key not in _TRUTH and key not in _NULL and not _TRAPS[0][0].fullmatch(key)
+    return key if is_plain else _quoted(key)
 
 
 def _float(number: float) -> str:
