@@ -109,7 +109,7 @@ def _mapping(found: Parameters, spec: MappingSpec, node: Any, path: str) -> None
 def _plain(found: Parameters, spec: PlainSpec, node: Any, path: str) -> Any:
     if type(node) is not spec.type:
         found.refuse(InputError("of the wrong type", expected=expectation(spec), value=node), path)
-    if spec.type is int and node < 1:
+    if isinstance(node, int) and spec.type is int and node < 1:
         found.refuse(InputError("too small", expected=expectation(spec), value=node), path)
     if spec.choices and node not in spec.choices:
         nearest = nearest_name(str(node), spec.choices)

@@ -18,9 +18,9 @@ class Schema:
     """A section of a document: subclass it and annotate. Subclasses become frozen keyword-only dataclasses.
 
     A field is a quantity (`Bytes`, `Femtoseconds`, ...), `Text` or `Choice[Literal[...]]` (all written as a leaf with
-    its source), another Schema, `dict[str, ...]` of these, or a plain `str`, `int` (at least 1), `bool` (a name, a
-    number of parts, a switch, without source). `X | None = None` makes it optional. No other default is allowed on a leaf: it would be a number
-    without a source. In memory the values are plain numbers in base units.
+    its source), another Schema, `dict[str, ...]` of these, or a plain `str`, `int` (at least 1) or `bool`: a name, a
+    number of parts, a switch, written without source. `X | None = None` makes it optional. No other default is allowed
+    on a leaf: it would be a number without a source. In memory the values are plain numbers in base units.
     """
 
     def __init_subclass__(cls, *, recording: bool = False) -> None:
