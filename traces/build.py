@@ -1,0 +1,113 @@
+"""Building the trace of one run: a prefill and the decode steps after it."""
+
+from collections.abc import Iterator
+
+from dieshot.traces import bert, ends, layer
+from dieshot.traces.config import ModelConfig
+from dieshot.traces.dtype import check_kv_precision, precision_named
+from dieshot.traces.error import TraceError, show, unknown
+from dieshot.traces.forward import ForwardPass
+from dieshot.traces.moe import expert_feed_forward
+from dieshot.traces.operator import Operator
+from dieshot.traces.routing import LAWS, draw_routing
+from dieshot.traces.trace import HEAD, LAYERS, TAIL, Block, Step, Trace
+
+MAX_BATCH = 1 << 20
+MAX_SEED = (1 << 63) - 1
+
+
+def build_trace(
+    model: ModelConfig,
+    *,
+    batch: int,
+    prompt: int,
+    generate: int,
+    precision: str,
+    kv_precision: str = "bf16",
+    seed: int = 0,
+    routing: str = "balanced",
+) -> Trace:
+    """Return the trace of `batch` equal sequences: `prompt` tokens in, `generate` tokens out.
+
+    Step 0 is the prefill and yields the first token; generate - 1 decode steps of one token follow, the last token
+    not being fed back. generate = 0 is the prefill alone, and the only choice for an encoder.
+    Expert routing is drawn once per step and shared by the layers of that step.
+    Raises TraceError on a bad argument, or when prompt + generate is longer than the model's positions.
+    """
+    check_arguments(model, batch, prompt, generate, seed, routing, "build_trace")
+    formats, kv_dtype = precision_named(precision), check_kv_precision(kv_precision)
+    prefill = ForwardPass(model, formats, kv_dtype, batch, q_len=prompt, kv_len=prompt)
+    rows = _routing(prefill, seed, 0, routing)
+    steps = [Step(0, "prefill", batch, prompt, prompt, _blocks(prefill, rows))]
+    steps += _decode_steps(prefill, generate - 1, seed, routing)
+    return Trace(model, precision, kv_precision, batch, prompt, generate, seed, routing, tuple(steps))
+
+
+def _blocks(step: ForwardPass, rows: tuple[int, ...]) -> tuple[Block, ...]:
+    if step.model.encoder:
+        operators = bert.encoder_layer(step)
+    else:
+        attention = (layer.attention(step),)
+        operators = layer.before_attention(step) + attention + layer.after_attention(step) + _feed_forward(step, rows)
+    return (
+        Block(HEAD, 1, ends.head(step)),
+        Block(LAYERS, step.model.num_hidden_layers, operators),
+        Block(TAIL, 1, ends.tail(step)),
+    )
+
+
+def _decode_steps(prefill: ForwardPass, n_steps: int, seed: int, routing: str) -> Iterator[Step]:
+    """Yield the decode steps; only attention and, if its routing differs, the feed-forward are made anew."""
+    if n_steps < 1:
+        return
+    model, batch = prefill.model, prefill.batch
+    first = _decode_pass(prefill, 1)
+    head, tail = Block(HEAD, 1, ends.head(first)), Block(TAIL, 1, ends.tail(first))
+    before, after = layer.before_attention(first), layer.after_attention(first)
+    feed_forward: dict[tuple[int, ...], tuple[Operator, ...]] = {}
+    for index in range(1, n_steps + 1):
+        step = _decode_pass(prefill, index)
+        rows = _routing(step, seed, index, routing)
+        if rows not in feed_forward:
+            feed_forward = {rows: _feed_forward(step, rows)}
+        operators = (*before, layer.attention(step), *after, *feed_forward[rows])
+        blocks = (head, Block(LAYERS, model.num_hidden_layers, operators), tail)
+        yield Step(index, "decode", batch, 1, step.kv_len, blocks)
+
+
+def _decode_pass(prefill: ForwardPass, index: int) -> ForwardPass:
+    kv_len = prefill.kv_len + index
+    return ForwardPass(prefill.model, prefill.precision, prefill.kv_dtype, prefill.batch, q_len=1, kv_len=kv_len)
+
+
+def _feed_forward(step: ForwardPass, rows: tuple[int, ...]) -> tuple[Operator, ...]:
+    return expert_feed_forward(step, rows) if step.model.sparse else layer.feed_forward(step)
+
+
+def _routing(step: ForwardPass, seed: int, index: int, law: str) -> tuple[int, ...]:
+    model = step.model
+    if not model.sparse:
+        return ()
+    return draw_routing(step.tokens, model.num_experts, model.num_experts_per_tok, (seed, index), law)
+
+
+def check_arguments(
+    model: ModelConfig, batch: int, prompt: int, generate: int, seed: int, routing: str, where: str
+) -> None:
+    """Raise TraceError, naming `where`, on arguments that no trace of this model can have."""
+    longest = model.max_position_embeddings
+    for key, value, low, high in (
+        ("batch", batch, 1, MAX_BATCH),
+        ("prompt", prompt, 1, longest),
+        ("generate", generate, 0, longest),
+        ("seed", seed, 0, MAX_SEED),
+    ):
+        if type(value) is not int or not low <= value <= high:
+            raise TraceError(where, key, f"expected an integer from {low} to {high}, got {show(value)}")
+    if routing not in LAWS:
+        raise unknown(where, "routing", routing, LAWS)
+    if model.encoder and generate:
+        raise TraceError(where, "generate", f"expected 0 for {model.name}, an encoder, got {generate}")
+    if prompt + generate > longest:
+        problem = f"{prompt} + {generate} tokens, expected at most the {longest} positions of {model.name}"
+        raise TraceError(where, "prompt + generate", problem)

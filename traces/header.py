@@ -1,0 +1,82 @@
+"""Checking the header of a trace file: the model and the arguments that the trace was built from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from dieshot.traces import document
+from dieshot.traces.build import check_arguments
+from dieshot.traces.config import ModelConfig
+from dieshot.traces.dtype import check_kv_precision, precision_named
+from dieshot.traces.error import TraceError, show
+from dieshot.traces.huggingface import MAX_POSITIONS, MODEL_TYPES, check_shape
+from dieshot.traces.record import choice, name_of
+from dieshot.traces.trace import Step, Trace
+
+_KINDS: Mapping[object, type] = {"str": str, "int": int, "bool": bool, str: str, int: int, bool: bool}
+_POSITIVE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a trace file; fields as in Trace."""
+
+    model: ModelConfig
+    precision: str
+    kv_precision: str
+    batch: int
+    prompt: int
+    generate: int
+    seed: int
+    routing: str
+
+    def trace(self, steps: tuple[Step, ...]) -> Trace:
+        """Return the trace of this header and these steps."""
+        return Trace(
+            model=self.model,
+            precision=self.precision,
+            kv_precision=self.kv_precision,
+            batch=self.batch,
+            prompt=self.prompt,
+            generate=self.generate,
+            seed=self.seed,
+            routing=self.routing,
+            steps=steps,
+        )
+
+
+def header_of(record: Mapping[str, Any], where: str) -> Header:
+    """Return the header of the parsed first line, whose keys have been checked."""
+    header = Header(
+        model=_model(record["model"], where),
+        precision=precision_named(document.text(record, "precision", where), where).name,
+        kv_precision=check_kv_precision(document.text(record, "kv_precision", where), where),
+        **{key: document.integer(record, key, where, 0, (1 << 63) - 1) for key in ("batch", "prompt")},
+        **{key: document.integer(record, key, where, 0, (1 << 63) - 1) for key in ("generate", "seed")},
+        routing=document.text(record, "routing", where),
+    )
+    check_arguments(header.model, header.batch, header.prompt, header.generate, header.seed, header.routing, where)
+    return header
+
+
+def _model(record: object, where: str) -> ModelConfig:
+    if not isinstance(record, dict):
+        raise TraceError(where, "model", f"expected an object, got {show(record)}")
+    document.check_keys(record, tuple(field.name for field in fields(ModelConfig)), where, "model.")
+    for field in fields(ModelConfig):
+        _check_field(record, field.name, _KINDS[field.type], where)
+    name_of(record, "name", where)
+    choice(record, "model_type", where, MODEL_TYPES)
+    model = ModelConfig(**record)
+    check_shape(model, where)
+    return model
+
+
+def _check_field(record: Mapping[str, Any], name: str, kind: type, where: str) -> None:
+    value: Any = record[name]
+    if type(value) is not kind:
+        raise TraceError(where, f"model.{name}", f"expected {kind.__name__}, got {show(value)}")
+    if kind is int and not int(name in _POSITIVE) <= value <= MAX_POSITIONS:
+        raise TraceError(where, f"model.{name}", f"expected an integer up to {MAX_POSITIONS}, got {show(value)}")
+    if kind is str and (not value.isprintable() or not 0 < len(value) <= 100):
+        raise TraceError(where, f"model.{name}", f"expected 1 to 100 printable characters, got {show(value)}")

@@ -1,0 +1,173 @@
+"""Spreading a trace over chips: tensor parallelism inside a stage, pipeline parallelism from stage to stage."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dieshot.traces.dtype import bytes_of, precision_named
+from dieshot.traces.error import TraceError, show
+from dieshot.traces.make import make_operator
+from dieshot.traces.operator import PREVIOUS, RESIDUAL, Operator
+from dieshot.traces.shard import check_tensor_parallel, kv_heads_per_rank, rank_part
+from dieshot.traces.trace import HEAD, LAYERS, SEND, TAIL, Block, Step, Trace
+from dieshot.traces.work import Formats, resident_weight_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The consecutive layers of one pipeline stage; `steps` hold the operators of each of its equal ranks."""
+
+    index: int
+    layers: int
+    tensor_parallel: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A trace over tensor_parallel x pipeline_parallel ranks."""
+
+    trace: Trace
+    tensor_parallel: int
+    pipeline_parallel: int
+    stages: tuple[Stage, ...]
+
+    def weight_bytes_per_rank(self, stage: int) -> int:
+        """Return the bytes of parameters that each rank of the stage stores."""
+        blocks = self.stages[stage].steps[0].blocks
+        total = sum(block.repeat * _resident_bytes(block.operators) for block in blocks)
+        return total - self._shared_head_bytes(blocks)
+
+    def kv_bytes_per_rank(self, stage: int) -> int:
+        """Return the bytes of KV cache on each rank of the stage at the end of the run.
+
+        With a sliding window the cache is a ring of that many positions, as in the Mistral 7B report
+        (arXiv:2310.06825, section 2).
+        """
+        model = self.trace.model
+        if model.encoder:
+            return 0
+        kv_len = self.stages[stage].steps[-1].kv_len
+        positions = min(kv_len, model.sliding_window) if model.sliding_window else kv_len
+        n_elements = 2 * self.trace.batch * positions * kv_heads_per_rank(model, self.tensor_parallel) * model.head_dim
+        return self.stages[stage].layers * bytes_of(n_elements, self.trace.kv_precision)
+
+    def _shared_head_bytes(self, blocks: tuple[Block, ...]) -> int:
+        """Return the bytes of a tied language-model head whose embedding lies on the same rank."""
+        names = {block.name for block in blocks}
+        if not self.trace.model.tie_word_embeddings or not {HEAD, TAIL} <= names:
+            return 0
+        return _resident_bytes(tuple(op for op in blocks[-1].operators if op.name == "lm_head"))
+
+
+def partition(trace: Trace, tensor_parallel: int, pipeline_parallel: int) -> Partition:
+    """Split the trace. Layers are spread over the stages as evenly as possible, the first stages take the remainder.
+
+    All ranks of a stage do the same work, so one operator list stands for them all. KV heads fewer than ranks are
+    copied. Each stage but the last ends in a send_recv of what the next one reads (the last operator's output and
+    the residual stream, in full from every rank to its counterpart); the sampled token's way back is not counted.
+    Raises TraceError when the heads or the feed-forward width do not divide, or when stages outnumber layers.
+    """
+    _check_degrees(trace, tensor_parallel, pipeline_parallel)
+    if tensor_parallel == pipeline_parallel == 1:
+        stage = Stage(0, trace.model.num_hidden_layers, 1, trace.steps)
+        return Partition(trace, 1, 1, (stage,))
+    layers = _spread(trace.model.num_hidden_layers, pipeline_parallel)
+    ranks = _RankBlocks(trace, tensor_parallel)
+    stages = tuple(
+        Stage(index, n_layers, tensor_parallel, tuple(ranks.steps(index, n_layers, pipeline_parallel)))
+        for index, n_layers in enumerate(layers)
+    )
+    return Partition(trace, tensor_parallel, pipeline_parallel, stages)
+
+
+class _RankBlocks:
+    """Makes each operator and block of a rank once and hands it out again: most decode steps share theirs.
+
+    Objects are told apart by identity; the trace, which outlives this, keeps them alive.
+    """
+
+    def __init__(self, trace: Trace, tp: int) -> None:
+        self._trace = trace
+        self._tp = tp
+        self._carrier = precision_named(trace.precision).carrier
+        self._parts: dict[tuple[int, tuple[str | None, ...]], tuple[Operator, ...]] = {}
+        self._operators: dict[int, tuple[Operator, ...]] = {}
+        self._blocks: dict[tuple[int, int], Block] = {}
+        self._sends: dict[tuple[int, int], Block] = {}
+
+    def steps(self, stage: int, n_layers: int, pp: int) -> Iterator[Step]:
+        """Yield the steps of one stage."""
+        wanted = {LAYERS} | ({HEAD} if stage == 0 else set()) | ({TAIL} if stage == pp - 1 else set())
+        for step in self._trace.steps:
+            blocks = [self._block(block, n_layers) for block in step.blocks if block.name in wanted]
+            if stage < pp - 1:
+                blocks.append(self._send(step))
+            yield Step(step.index, step.phase, step.batch, step.tokens, step.kv_len, tuple(blocks))
+
+    def _block(self, block: Block, n_layers: int) -> Block:
+        repeat = n_layers if block.name == LAYERS else block.repeat
+        key = (id(block), repeat)
+        if key not in self._blocks:
+            if id(block) not in self._operators:
+                self._operators[id(block)] = self._rank_operators(block.operators)
+            self._blocks[key] = Block(block.name, repeat, self._operators[id(block)])
+        return self._blocks[key]
+
+    def _rank_operators(self, operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
+        if self._tp == 1:
+            return operators
+        result: list[Operator] = []
+        collectives: dict[str, str] = {}
+        for operator in operators:
+            completed = tuple(map(collectives.get, operator.inputs))
+            key = (id(operator), completed)
+            if key not in self._parts:
+                self._parts[key] = rank_part(operator, self._trace.model, self._tp, completed)
+            parts = self._parts[key]
+            result.extend(parts)
+            if len(parts) > 1:
+                collectives[operator.name] = parts[1].name
+        return tuple(result)
+
+    def _send(self, step: Step) -> Block:
+        """Return the block that sends what the next stage reads: the last output and the residual stream."""
+        key = (step.batch, step.tokens)
+        if key not in self._sends:
+            last = next(block for block in step.blocks if block.name == LAYERS).operators[-1]
+            inputs = {PREVIOUS: last.output_bytes}
+            # A norm at the end (BERT) has the residual stream in its own output.
+            if last.kind != "norm":
+                n_hidden = step.batch * step.tokens * self._trace.model.hidden_size
+                inputs[RESIDUAL] = bytes_of(n_hidden, self._carrier)
+            dims = {"elements": sum(inputs.values()) // bytes_of(1, last.output_dtype)}
+            formats = Formats(last.output_dtype, None, last.output_dtype)
+            operator = make_operator("send", "send_recv", dims, formats, inputs, fused=("send_recv",))
+            self._sends[key] = Block(SEND, 1, (operator,))
+        return self._sends[key]
+
+
+def _resident_bytes(operators: tuple[Operator, ...]) -> int:
+    return sum(resident_weight_bytes(op.kind, op.dims, op.weight_dtype) for op in operators)
+
+
+def _spread(n_layers: int, n_stages: int) -> list[int]:
+    each, remainder = divmod(n_layers, n_stages)
+    return [each + 1] * remainder + [each] * (n_stages - remainder)
+
+
+def _check_degrees(trace: Trace, tp: int, pp: int) -> None:
+    model = trace.model
+    for key, value, high in (
+        ("tensor_parallel", tp, model.num_attention_heads),
+        ("pipeline_parallel", pp, model.num_hidden_layers),
+    ):
+        if type(value) is not int or not 1 <= value <= high:
+            problem = f"expected an integer from 1 to {high} for {model.name}, got {show(value)}"
+            raise TraceError("partition", key, problem)
+    check_tensor_parallel(model, tp)
+    # Built traces are of this form; one from a file need not be.
+    for step in trace.steps:
+        names = [(block.name, block.repeat) for block in step.blocks]
+        if names != [(HEAD, 1), (LAYERS, model.num_hidden_layers), (TAIL, 1)]:
+            expected = f"{HEAD}, {LAYERS} x {model.num_hidden_layers}, {TAIL}"
+            raise TraceError("partition", f"step {step.index}", f"expected the blocks {expected}")
