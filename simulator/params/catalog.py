@@ -62,7 +62,8 @@ def document_from_text(text: str, name: str) -> Document:
     """Return a document from its text alone, such as the canonical text in a result file."""
     document, extends = parse_document(text, name, name)
     if extends is not None:
-        raise InputError("extends needs a file", file=name, key="extends", expected="a merged document", value=extends)
+        problem = InputError("extends needs a file", expected="a merged document", value=extends)
+        raise document.error(problem, "extends")
     return document
 
 

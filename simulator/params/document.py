@@ -14,7 +14,7 @@ from dieshot.simulator.params.yaml_text import LARGEST_FILE_BYTES, is_leaf, pars
 
 LONGEST_CHAIN = 8  # documents extending one another
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-Place = tuple[str, int]
+Place = tuple[str, int | None]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Document:
     sources: Mapping[str, Source] = field(default_factory=dict)
     folder: Path | None = None
 
-    def place(self, path: str) -> tuple[str, int | None]:
+    def place(self, path: str) -> Place:
         """Return the file and line of a dotted path, or of the nearest part of the document above it."""
         while path:
             if path in self.places:
@@ -73,12 +73,15 @@ def read_text(path: Path, file: str) -> str:
 def parse_document(text: str, name: str, file: str) -> tuple[Document, str | None]:
     """Return a single document and the name that it extends, if any."""
     data, lines = parse_yaml(text, file)
-    places = {path: (file, line) for path, line in lines.items()}
+    places: dict[str, Place] = {path: (file, line) for path, line in lines.items()}
     extends = data.pop("extends", None)
     if extends is not None and not (isinstance(extends, str) and NAME.fullmatch(extends)):
         problem = InputError("not a document's name", expected="the name of a document beside this one", value=extends)
         raise problem.located(file=file, key="extends", line=lines.get("extends"))
-    sources = read_sources(data.pop("sources", {}), file, "sources")
+    try:
+        sources = read_sources(data.pop("sources", {}), file, "sources")
+    except InputError as problem:
+        raise problem.located(line=lines.get(problem.key or "")) from None
     return Document(name, file, data, places, sources), extends
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import math
+import warnings
 from collections.abc import Callable
 
 from dieshot.simulator.errors import InputError, listed, nearest_name
@@ -51,7 +52,9 @@ def parse_formula(text: str) -> ast.expr:
     if len(text) > LONGEST_FORMULA:
         raise InputError("formula too long", expected=f"at most {LONGEST_FORMULA} characters", value=text)
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SyntaxWarning)  # text such as '1max(a)' is refused, not remarked upon
+            tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputError("not a formula", expected="arithmetic such as 'hbm.n_stacks * 1024'", value=text) from None
     _check(tree, text, 0)

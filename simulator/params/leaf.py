@@ -59,7 +59,7 @@ def read_leaf(node: object) -> Leaf:
     try:
         leaf = Leaf.model_validate(node)
     except ValidationError as failure:
-        raise _first_problem(failure) from None
+        raise _first_problem(failure, node) from None
     for key in NEEDED_KEYS[leaf.kind]:
         if getattr(leaf, key) in (None, "", []):
             raise InputError(f"{key} is missing", expected=f"{key}: a value of kind {leaf.kind} must have it")
@@ -92,7 +92,6 @@ _EXPECTED = {
 }
 
 
-def _first_problem(failure: ValidationError) -> InputError:
-    first = failure.errors()[0]
-    key = str(first["loc"][0]) if first["loc"] else "value"
-    return InputError(f"{key} is of the wrong type", expected=_EXPECTED.get(key, "words"), value=first["input"])
+def _first_problem(failure: ValidationError, node: dict[str, Any]) -> InputError:
+    key = str(failure.errors()[0]["loc"][0])
+    return InputError(f"{key} is of the wrong type", expected=_EXPECTED.get(key, "words"), value=node[key])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,7 +74,7 @@ def overrides_of(overrides: Iterable[Override], target: Target) -> tuple[Overrid
 
 def _scaling(override: Override) -> Override:
     factor = override.text[1:].strip()
-    if not _NUMBER.fullmatch(factor) or not _number(factor) > 0:
+    if not _NUMBER.fullmatch(factor) or not 0 < _number(factor) < math.inf:
         raise override.refuse("not a factor", expected="=*FACTOR or =/FACTOR, greater than zero", value=override.text)
     return replace(override, number=_number(factor))
 
@@ -91,7 +92,8 @@ def apply_overrides(
     for override in (*settings, *scalings):
         parameters = collect(document, schema)
         node = _plain_or_leaf(parameters, override)
-        document = replace(document, data=_replaced(document.data, override.path.split("."), node))
+        data = _replaced(document.data, override.path.split("."), node)
+        document = replace(document, data=data, places={**document.places, override.path: ("--set", None)})
     return document, frozenset(override.path for override in overrides)
 
 

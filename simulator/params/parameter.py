@@ -48,7 +48,7 @@ class Parameters:
 
     def refuse(self, problem: InputError, path: str) -> NoReturn:
         """Raise a problem with its place in the document."""
-        raise self.document.error(problem, path) from None
+        raise self.document.error(problem, path.removesuffix(".")) from None
 
 
 def collect(document: Document, schema: type[Schema]) -> Parameters:

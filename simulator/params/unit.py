@@ -155,6 +155,8 @@ def registry() -> pint.UnitRegistry[Fraction]:
 def _parse_with_pint(name: str) -> Unit:
     spelt = re.sub(r"([23])(?=$|[*/])", r"**\1", name)
     try:
+        if any(map(_is_plural, re.split("[*/]", name))):
+            raise ValueError("a plural")
         root = registry().Quantity(Fraction(1), registry().parse_units(spelt)).to_root_units()
     except Exception as failure:  # pint raises half a dozen unrelated kinds
         nearest = nearest_name(name, unit_table())
@@ -162,6 +164,11 @@ def _parse_with_pint(name: str) -> Unit:
             "unknown unit", value=name, expected="a unit such as 'ns', 'GB/s' or 'MAC/cycle'", nearest=nearest
         ) from failure
     return Unit(_dimension(root), Fraction(root.magnitude))
+
+
+def _is_plural(term: str) -> bool:
+    # pint would read Ws as several watts, where its writer meant watt seconds
+    return term.endswith("s") and term[:-1] not in DECIMAL_PREFIXES and not term.lower().endswith("bps")
 
 
 def _dimension(root: Any) -> str:

@@ -166,7 +166,7 @@ def _line(event: yaml.Event) -> int:
 
 def yaml_text(data: Mapping[str, Any]) -> str:
     """Return data as canonical YAML that `parse_yaml` reads back unchanged: sections indented, each leaf on a line."""
-    return "".join(f"{line}\n" for line in _block(data, 0))
+    return "".join(f"{line}\n" for line in _block(data, 0)) or "{}\n"
 
 
 def _block(data: Mapping[str, Any], depth: int) -> Iterator[str]:
