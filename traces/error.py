@@ -1,7 +1,7 @@
 """The one error of this package: bad input, told in one line."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _MAX_VALUE_CHARS = 60
 _MAX_WHERE_CHARS = 200
@@ -22,6 +22,10 @@ class TraceError(ValueError):
         parts = [part for part in (self.where, self.key, problem) if part]
         hint = f"; did you mean {nearest!r}?" if nearest else ""
         super().__init__(": ".join(parts) + hint)
+
+    def __reduce__(self) -> tuple[Callable[..., "TraceError"], tuple[str, str, str, str | None]]:
+        """Pickle by what the error was made from, so that it crosses process pools whole."""
+        return _rebuild, (self.where, self.key, self.problem, self.nearest)
 
 
 def show(value: object) -> str:
@@ -48,6 +52,10 @@ def unknown(where: str, key: str, value: object, known: Iterable[str]) -> TraceE
     names = sorted(known)
     problem = f"unknown {show(value)}, expected one of {', '.join(names)}"
     return TraceError(where, key, problem, nearest=nearest_name(value, names))
+
+
+def _rebuild(where: str, key: str, problem: str, nearest: str | None) -> TraceError:
+    return TraceError(where, key, problem, nearest=nearest)
 
 
 def _one_line(text: str, max_chars: int) -> str:

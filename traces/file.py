@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -117,28 +116,20 @@ def _json(record: dict[str, Any]) -> str:
 
 
 def _write_whole(trace: Trace, path: Path) -> None:
-    descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    scratch = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with scratch.open("wb") as file:
             if path.suffix == ".gz":
                 # No name and no time in the gzip header: equal traces, equal files.
                 with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
                     _write_lines(trace, packed)
             else:
                 _write_lines(trace, file)
-        os.chmod(scratch, 0o666 & ~_umask())
-        os.replace(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _write_lines(trace: Trace, file: BinaryIO | gzip.GzipFile) -> None:
     for line in _lines(trace):
         file.write(line.encode())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

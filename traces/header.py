@@ -73,10 +73,11 @@ def _model(record: object, where: str) -> ModelConfig:
 
 
 def _check_field(record: Mapping[str, Any], name: str, kind: type, where: str) -> None:
-    value: Any = record[name]
-    if type(value) is not kind:
-        raise TraceError(where, f"model.{name}", f"expected {kind.__name__}, got {show(value)}")
-    if kind is int and not int(name in _POSITIVE) <= value <= MAX_POSITIONS:
-        raise TraceError(where, f"model.{name}", f"expected an integer up to {MAX_POSITIONS}, got {show(value)}")
-    if kind is str and (not value.isprintable() or not 0 < len(value) <= 100):
-        raise TraceError(where, f"model.{name}", f"expected 1 to 100 printable characters, got {show(value)}")
+    key, value = f"model.{name}", record[name]
+    if kind is bool and type(value) is not bool:
+        raise TraceError(where, key, f"expected true or false, got {show(value)}")
+    if kind is int and (type(value) is not int or not int(name in _POSITIVE) <= value <= MAX_POSITIONS):
+        problem = f"expected an integer from {int(name in _POSITIVE)} to {MAX_POSITIONS}, got {show(value)}"
+        raise TraceError(where, key, problem)
+    if kind is str and (type(value) is not str or not value.isprintable() or not 0 < len(value) <= 100):
+        raise TraceError(where, key, f"expected 1 to 100 printable characters, got {show(value)}")

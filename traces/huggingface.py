@@ -25,7 +25,7 @@ _ARCHITECTURES: Mapping[str, str] = {
     "qwen3_moe": "Qwen3MoeForCausalLM",
     "bert": "Bert",
 }
-MODEL_TYPES = tuple(_ARCHITECTURES)
+MODEL_TYPES = tuple(sorted(_ARCHITECTURES))
 
 Raw = Mapping[str, Any]
 
@@ -211,6 +211,11 @@ def _torch_dtype(raw: Raw, where: str) -> str:
 
 def check_shape(model: ModelConfig, where: str) -> None:
     """Raise TraceError when the numbers of the model contradict each other or add up to something absurd."""
+    if model.sparse and not 1 <= model.num_experts_per_tok <= model.num_experts:
+        problem = f"{model.num_experts_per_tok}, expected 1 to the {model.num_experts} experts"
+        raise TraceError(where, "num_experts_per_tok", problem)
+    if not model.ffn:
+        raise TraceError(where, "moe_intermediate_size" if model.sparse else "intermediate_size", "expected above 0")
     if model.num_attention_heads % model.num_key_value_heads:
         problem = f"{model.num_key_value_heads} does not divide num_attention_heads {model.num_attention_heads}"
         raise TraceError(where, "num_key_value_heads", problem)
