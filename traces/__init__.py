@@ -11,7 +11,6 @@ from dieshot.traces.parse import parse_trace, read_trace
 from dieshot.traces.partition import Partition, Stage, partition
 from dieshot.traces.routing import LAWS, draw_routing
 from dieshot.traces.trace import Block, Step, Trace
-from dieshot.traces.work import resident_weight_bytes
 
 __all__ = [
     "DTYPE_BITS",
@@ -40,7 +39,6 @@ __all__ = [
     "parse_trace",
     "partition",
     "read_trace",
-    "resident_weight_bytes",
     "trace_text",
     "write_trace",
 ]

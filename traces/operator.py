@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dieshot.traces.work import resident_weight_bytes
+
 # Dimensions of each kind, in the order of the trace file. Flags are 0 or 1.
 KIND_DIMS: Mapping[str, tuple[str, ...]] = {
     # tables: look-ups per token (BERT adds word, position and type rows; vocab counts the rows of all);
@@ -77,6 +79,11 @@ class Operator:
     def __hash__(self) -> int:
         """Hash by what tells operators apart in practice; dims and inputs are mappings and stay out."""
         return hash((self.name, self.kind, self.macs, self.weight_bytes, self.output_bytes, self.kv_read_bytes))
+
+    @property
+    def resident_weight_bytes(self) -> int:
+        """Bytes of parameters to be stored for this operator, read in this step or not."""
+        return resident_weight_bytes(self.kind, self.dims, self.weight_dtype)
 
     @property
     def input_bytes(self) -> int:

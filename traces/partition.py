@@ -9,7 +9,7 @@ from dieshot.traces.make import make_operator
 from dieshot.traces.operator import PREVIOUS, RESIDUAL, Operator
 from dieshot.traces.shard import check_tensor_parallel, kv_heads_per_rank, rank_part
 from dieshot.traces.trace import HEAD, LAYERS, SEND, TAIL, Block, Step, Trace
-from dieshot.traces.work import Formats, resident_weight_bytes
+from dieshot.traces.work import Formats
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class _RankBlocks:
 
 
 def _resident_bytes(operators: tuple[Operator, ...]) -> int:
-    return sum(resident_weight_bytes(op.kind, op.dims, op.weight_dtype) for op in operators)
+    return sum(operator.resident_weight_bytes for operator in operators)
 
 
 def _spread(n_layers: int, n_stages: int) -> list[int]:

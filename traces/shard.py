@@ -16,7 +16,9 @@ def check_tensor_parallel(model: ModelConfig, tp: int) -> None:
         return
     possible = ", ".join(str(n) for n in range(1, model.num_attention_heads + 1) if _fits(model, n))
     heads = f"{model.num_attention_heads} heads ({model.num_key_value_heads} KV heads)"
-    problem = f"{tp} does not divide {heads} and feed-forward width {model.ffn} of {model.name}, expected one of {possible}"
+    problem = (
+        f"{tp} does not divide {heads} and feed-forward width {model.ffn} of {model.name}, expected one of {possible}"
+    )
     raise TraceError("partition", "tensor_parallel", problem)
 
 
@@ -64,14 +66,24 @@ def _rank_dims(operator: Operator, model: ModelConfig, tp: int) -> Mapping[str, 
     if operator.shard == "replicate":
         return dims
     if operator.shard == "heads":
+        _check_against(operator, "heads", model.num_attention_heads)
+        _check_against(operator, "kv_heads", model.num_key_value_heads)
         return {**dims, "heads": _divided(operator, "heads", tp), "kv_heads": kv_heads_per_rank(model, tp)}
     if operator.shard == "vocab":
         return _vocab_dims(operator, tp)
     if "k_proj" in operator.fused:
+        _check_against(operator, "N", (model.num_attention_heads + 2 * model.num_key_value_heads) * model.head_dim)
         n_heads = model.num_attention_heads // tp + 2 * kv_heads_per_rank(model, tp)
         return {**dims, "N": n_heads * model.head_dim}
     key = "ffn" if operator.kind == "activation" else "K" if operator.shard in ("row", "experts_row") else "N"
     return {**dims, key: _divided(operator, key, tp)}
+
+
+def _check_against(operator: Operator, key: str, expected: int) -> None:
+    """Refuse an operator, as a file may hold one, whose heads are not those of the model in the trace's header."""
+    if operator.dims[key] != expected:
+        problem = f"expected {expected} as in the trace's model, got {operator.dims[key]}"
+        raise TraceError("partition", f"{operator.name}.dims.{key}", problem)
 
 
 def _vocab_dims(operator: Operator, tp: int) -> Mapping[str, int]:

@@ -8,7 +8,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dieshot.traces import Operator, Partition, Step, Trace, TraceError, build_trace, load_model_config, partition
-from dieshot.traces.work import resident_weight_bytes
 
 TESTS = Path(__file__).resolve().parents[1]
 TINY = sorted((TESTS / "data" / "traces").glob("tiny-*.json"))
@@ -116,7 +115,7 @@ def test_stored_weights_add_up(drawn: tuple[Path, str, int, int]) -> None:
 def stored_over_ranks(op: Operator, part: Partition) -> int:
     """Return what the ranks together store of an operator, made from its dimensions without the splitting code."""
     tp, model = part.tensor_parallel, part.trace.model
-    whole = resident_weight_bytes(op.kind, op.dims, op.weight_dtype)
+    whole = op.resident_weight_bytes
     weight_bytes = 1 if op.weight_dtype == "fp8" else 2
     if op.shard == "replicate" or op.kind == "rope_kv_append":
         return tp * whole

@@ -6,7 +6,6 @@ import networkx
 import pytest
 
 from dieshot.traces import KIND_DIMS, SHARDS, ModelConfig, Operator, Trace, TraceError, build_trace, load_model_config
-from dieshot.traces.work import resident_weight_bytes
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "traces"
 TINY = ("tiny-llama", "tiny-qwen3", "tiny-moe", "tiny-mistral", "tiny-bert")
@@ -93,7 +92,7 @@ def test_experts_without_rows_are_not_read() -> None:
     decode = operators(tiny_trace("tiny-moe", batch=1), 1)["experts_gate_up"]
     assert decode.group_rows == (1, 1, 0, 0, 0, 0)
     assert decode.weight_bytes == 2 * 24 * 16
-    assert resident_weight_bytes(decode.kind, decode.dims, decode.weight_dtype) == 6 * 24 * 16
+    assert decode.resident_weight_bytes == 6 * 24 * 16
 
 
 def test_bert_by_hand() -> None:
@@ -121,8 +120,7 @@ def test_sliding_window_bounds_reads_and_scores() -> None:
 def test_weights_of_all_operators_are_the_parameters_of_the_model(name: str) -> None:
     trace = tiny_trace(name, "bf16")
     total = sum(
-        block.repeat * sum(resident_weight_bytes(op.kind, op.dims, op.weight_dtype) for op in block.operators)
-        for block in trace.steps[0].blocks
+        block.repeat * sum(op.resident_weight_bytes for op in block.operators) for block in trace.steps[0].blocks
     )
     tied = trace.model.tie_word_embeddings and not trace.model.encoder
     tied_bytes = 2 * trace.model.vocab_size * trace.model.hidden_size if tied else 0
@@ -149,7 +147,7 @@ def test_graphs_are_acyclic_and_whole(name: str) -> None:
             assert networkx.is_directed_acyclic_graph(graph) and networkx.is_weakly_connected(graph)
         n_operators = sum(len(block.operators) * block.repeat for block in step.blocks)
         assert len(expanded) == n_operators
-        assert sum(repeat for _, repeat in folded.nodes(data="repeat")) == n_operators
+        assert sum(folded.nodes[node]["repeat"] for node in folded) == n_operators
         assert [node for node in expanded if not expanded.in_degree(node)] == ["head/embedding"]
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,8 @@ def test_config_json_is_named_after_its_folder(tmp_path: Path) -> None:
     assert load_model_config(str(folder / "config.json")).name == "my-model"
 
 
-def load_changed(folder: Path, name: str, changes: dict[str, object], drop: tuple[str, ...] = ()) -> ModelConfig:
-    raw = json.loads((REPOSITORY / "configs" / "models" / f"{name}.json").read_text()) | changes
+def load_changed(folder: Path, name: str, changes: Mapping[str, object], drop: tuple[str, ...] = ()) -> ModelConfig:
+    raw = json.loads((REPOSITORY / "configs" / "models" / f"{name}.json").read_text()) | dict(changes)
     path = folder / "model.json"
     path.write_text(json.dumps({key: value for key, value in raw.items() if key not in drop}))
     return load_model_config(path)

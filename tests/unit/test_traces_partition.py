@@ -1,5 +1,6 @@
 """What one rank runs, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,19 @@ def test_bad_degree_is_named(name: str, tp: int, pp: int, message: str) -> None:
     with pytest.raises(TraceError) as caught:
         split(name, tp, pp)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_heads_of_a_file_that_are_not_the_models_are_refused() -> None:
+    model = load_model_config(DATA / "tiny-llama.json")
+    trace = build_trace(model, batch=1, prompt=1, generate=0, precision="bf16")
+    other = replace(trace, model=replace(model, num_key_value_heads=4))
+    with pytest.raises(TraceError, match=r"qkv_proj\.dims\.N: expected 24 as in the trace's model, got 16"):
+        partition(other, 2, 1)
+
+
+def test_blocks_of_another_form_are_refused() -> None:
+    model = load_model_config(DATA / "tiny-llama.json")
+    trace = build_trace(model, batch=1, prompt=1, generate=0, precision="bf16")
+    headless = replace(trace, steps=(replace(trace.steps[0], blocks=trace.steps[0].blocks[1:]),))
+    with pytest.raises(TraceError, match="step 0: expected the blocks head, layers x 3, tail"):
+        partition(headless, 1, 1)
