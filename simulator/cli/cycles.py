@@ -38,7 +38,8 @@ def cycles(
     with reserved_stdout():
         from dieshot.simulator.log.reader import open_run
 
-        window = open_run(run_file).cycles(component, start, stop)
+        with open_run(run_file) as result:
+            window = result.cycles(component, start, stop)
     from dieshot.simulator.cli import window as view
 
     long_table = not (as_json or as_csv) and window.stop - window.start > DENSE_ROWS

@@ -1,5 +1,7 @@
 """`dieshot show RUN.h5`."""
 
+import sys
+
 from dieshot.simulator.cli import option
 from dieshot.simulator.cli.output import reserved_stdout
 
@@ -9,7 +11,10 @@ def show(run_file: option.RunFile, as_json: option.Json = False, debug: option.D
     with reserved_stdout():
         from dieshot.simulator.log.reader import open_run
 
-        summary = open_run(run_file).summary
+        with open_run(run_file) as result:
+            summary, complete = result.summary, result.complete
+    if not complete:
+        print(f"{run_file}: the run did not come to its end; `dieshot cycles` reads what there is", file=sys.stderr)
     from dieshot.simulator.cli.summary import answer
 
     answer(summary, run_file, as_json)

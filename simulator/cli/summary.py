@@ -29,7 +29,7 @@ def answer(summary: Mapping[str, Any], file: Path | None, as_json: bool, quiet: 
     """Print a run's summary as JSON or as tables, with the file that holds its cycles."""
     if as_json:
         print_json({"file": None if file is None else str(file), **summary})
-    elif not quiet:
+    elif summary and not quiet:
         print_summary(summary, file)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from dieshot.simulator.log.reader import CyclesWindow
+    from dieshot.simulator.log.record import CyclesWindow
 
 
 class Rows:
@@ -24,7 +24,8 @@ class Rows:
     def record(self) -> dict[str, Any]:
         """Return a JSON-ready record: one list per column, one item per row."""
         window, first = self._window, self._first
-        header = {"component": window.component, "start": window.start, "stop": window.stop, "unit": window.unit}
+        names = ("component", "start", "stop", "clock_period_fs", "unit")
+        header = {name: getattr(window, name) for name in names}
         columns = {
             "utilization": window.utilization[first],
             "state": [window.state[code] for code in window.codes[first]],

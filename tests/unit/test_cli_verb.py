@@ -64,6 +64,16 @@ class Study:
         return self.answer
 
 
+class ResultFile(SimpleNamespace):
+    """A result file that must be opened as a context manager, and is closed after it."""
+
+    def __enter__(self) -> "ResultFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.__dict__.clear()
+
+
 @pytest.fixture(autouse=True)
 def in_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
@@ -208,11 +218,20 @@ def test_replay_keeps_its_source_and_names_its_result(
 
 def test_show_prints_what_run_printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "studies.run", run=Study(SimpleNamespace(summary=SUMMARY)))
-    install(monkeypatch, "log.reader", open_run=Study(SimpleNamespace(summary=SUMMARY)))
+    install(monkeypatch, "log.reader", open_run=lambda path: ResultFile(summary=SUMMARY, complete=True))
     by_run = printed(capsys, "run", "dgx-h100", "llama-3-70b", "-o", "x.h5")
     Path("x.h5").touch()
     assert printed(capsys, "show", "x.h5") == by_run
     assert json.loads(printed(capsys, "show", "x.h5", "--json"))["cycles"] == SUMMARY["cycles"]
+
+
+def test_show_says_that_a_run_was_killed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, "log.reader", open_run=lambda path: ResultFile(summary={}, complete=False))
+    Path("x.h5").touch()
+    assert main(["show", "x.h5"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("x.h5: the run did not come to its end")
 
 
 def test_trace_says_what_it_wrote(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,9 +300,10 @@ def window(start: int, stop: int) -> SimpleNamespace:
         component="chip0/sm0",
         start=start,
         stop=stop,
+        clock_period_fs=569_801,
         unit="MAC",
         utilization=busy,
-        state=["busy", "waiting for memory"],
+        state=("busy", "waiting for memory"),
         codes=codes,
         power_w=2.0 + 3.0 * busy,
         amount=1024.0 * busy,
@@ -296,7 +316,7 @@ def cycles_file(monkeypatch: pytest.MonkeyPatch) -> str:
         assert component == "chip0/sm0"
         return window(start, stop)
 
-    install(monkeypatch, "log.reader", open_run=Study(SimpleNamespace(cycles=read)))
+    install(monkeypatch, "log.reader", open_run=lambda path: ResultFile(cycles=read))
     Path("x.h5").touch()
     return "x.h5"
 

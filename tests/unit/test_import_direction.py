@@ -20,13 +20,21 @@ ALLOWED = {
     "simulator": ((), set()),
     "simulator/engine": ((f"{OWN}engine.", ERRORS), {"numpy", "simpy"}),
     "simulator/params": ((f"{OWN}params.", ERRORS), {"pydantic", "pydantic_core", "pint", "yaml"}),
-    "simulator/log": ((f"{OWN}log.", f"{OWN}engine.", ERRORS), {"numpy", "h5py", "hdf5plugin"}),
+    "simulator/log": ((f"{OWN}log.", f"{OWN}engine.", ERRORS), {"numpy", "pandas", "h5py", "hdf5plugin"}),
     "simulator/studies": (
         (f"{OWN}studies.", f"{OWN}log.", f"{OWN}params.", f"{OWN}engine.", "dieshot.traces.", ERRORS, VERSION),
         {"numpy", "networkx", "pandas"},
     ),
     "simulator/cli": (
-        (f"{OWN}cli.", f"{OWN}studies.", f"{OWN}log.reader.", "dieshot.traces.error.", ERRORS, VERSION),
+        (
+            f"{OWN}cli.",
+            f"{OWN}studies.",
+            f"{OWN}log.reader.",
+            f"{OWN}log.record.",
+            "dieshot.traces.error.",
+            ERRORS,
+            VERSION,
+        ),
         {"numpy", "typer", "rich"},
     ),
     "chips": (
