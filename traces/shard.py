@@ -17,7 +17,7 @@ def check_tensor_parallel(model: ModelConfig, tp: int) -> None:
     possible = ", ".join(str(n) for n in range(1, model.num_attention_heads + 1) if _fits(model, n))
     heads = f"{model.num_attention_heads} heads ({model.num_key_value_heads} KV heads)"
     problem = (
-        f"{tp} does not divide {heads} and feed-forward width {model.ffn} of {model.name}, expected one of {possible}"
+        f"{tp} does not fit {heads} and feed-forward width {model.ffn} of {model.name}, expected one of {possible}"
     )
     raise TraceError("partition", "tensor_parallel", problem)
 

@@ -229,9 +229,17 @@ def test_a_block_cannot_read_more_than_the_one_before_wrote() -> None:
     # The final norm's line comes last; the layers' last GEMM writes 16 bytes.
     before, _, after = text.rpartition(honest)
     assert "block 'tail' reads 32 bytes of @prev, expected at most 16" in refusal(before + greedy + after)
-    # A layer is held against the layer before it as well as against the head.
     before, _, after = text.partition(honest)
     assert "block 'layers' reads 32 bytes of @prev, expected at most 16" in refusal(before + greedy + after)
+
+
+def test_a_layer_is_held_against_the_layer_before_it() -> None:
+    def cut(record: Record) -> None:
+        record["operators"] = record["operators"][:4]
+
+    # Ending in attention, a layer leaves 48 bytes: the head's 96 are enough for the first layer only.
+    text = changed("tiny-llama", lambda record: record.get("name") == "layers", cut)
+    assert "block 'layers' reads 96 bytes of @prev, expected at most 48" in refusal(text)
 
 
 def test_attention_of_another_shape_than_the_step_is_refused() -> None:

@@ -136,7 +136,7 @@ def test_decode_steps_share_operators_and_blocks() -> None:
 @pytest.mark.parametrize(
     ("name", "tp", "pp", "message"),
     [
-        ("tiny-llama", 3, 1, "tensor_parallel: 3 does not divide 4 heads (2 KV heads) and feed-forward width 16"),
+        ("tiny-llama", 3, 1, "tensor_parallel: 3 does not fit 4 heads (2 KV heads) and feed-forward width 16"),
         ("tiny-llama", 3, 1, "expected one of 1, 2, 4"),
         ("tiny-llama", 8, 1, "tensor_parallel: expected an integer from 1 to 4 for tiny-llama, got 8"),
         ("tiny-llama", 0, 1, "tensor_parallel: expected an integer from 1 to 4 for tiny-llama, got 0"),
