@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dieshot.simulator.engine.cell import BUSY, IDLE, STATES, Activity, ComponentSpec
+from dieshot.simulator.engine.cell import BUSY, IDLE, Activity, ComponentSpec
 
 Int64 = NDArray[np.int64]
 
@@ -41,9 +41,9 @@ class CycleWindow(NamedTuple):
     energy_fj: Int64
 
 
-def ceil_divide(numerator: Int64, denominator: Int64 | int) -> Int64:
+def ceil_divide(numerator: Int64 | int, denominator: Int64 | int) -> Int64:
     """Return the quotient rounded up; the denominator is positive."""
-    quotient: Int64 = -(-numerator // denominator)
+    quotient: Int64 = -(-numerator // denominator)  # type: ignore[assignment]
     return quotient
 
 
@@ -180,7 +180,7 @@ def dense(intervals: CycleIntervals, start: int, stop: int, fj_per_amount: Int64
 
 
 def _paint(state: NDArray[np.int8], at: Int64, code: NDArray[np.int8]) -> None:
-    """Write codes into `state`: the last write to an element stays, so the first interval is written last, then busy."""
+    """Write codes into `state`: the last write to an element stays, so the first interval comes last, then busy."""
     active = code != IDLE
     at, code = at[active], code[active]
     state[at[::-1]] = code[::-1]

@@ -55,7 +55,7 @@ def totals(activity: Activity, specs: Sequence[ComponentSpec], duration_fs: int)
         state = rows.component[spans.row].astype(np.int64) * len(STATES) + rows.state[spans.row]
         np.add.at(cycles, state, n_cycles * spans.weight)
     table = cycles.reshape(len(specs), len(STATES))
-    table[:, IDLE] += ceil_divide(np.int64(duration_fs), clock_period_fs) - table.sum(axis=1)
+    table[:, IDLE] += ceil_divide(duration_fs, clock_period_fs) - table.sum(axis=1)
     return Totals(table, amount, np.bincount(ordered.component, minlength=len(specs)).astype(np.int64))
 
 
