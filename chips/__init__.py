@@ -1,0 +1,1 @@
+"""Architecture models, one file per family, found by the name of the file."""

@@ -1,0 +1,265 @@
+"""GPUs: dispatcher, SMs, L2, HBM; every operator becomes one or more kernels, every kernel a region of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dieshot.chips.mapping.lower import kernel_choices, region_key
+from dieshot.chips.mapping.machine import GpuMachine
+from dieshot.chips.mapping.residency import L2Contents
+from dieshot.chips.parameters.gpu import GpuParameters
+from dieshot.chips.parts.activity import Rows
+from dieshot.chips.parts.bound import serial_fs
+from dieshot.chips.parts.die import Outcome, background, run_kernel
+from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
+from dieshot.kernels.hbm import MIB
+from dieshot.kernels.sm import N_UNITS
+from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
+from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.clock import Clock, transfer_fs
+from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.traces.operator import Operator
+
+HBM_BITS_PER_PIN_AND_CYCLE = 4
+
+Backlog = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuState:
+    """What one operator leaves to the next: the L2's contents, and DRAM writes still under way (fs, bytes by channel)."""
+
+    contents: L2Contents
+    backlog: Backlog
+
+
+class Gpu(Chip):
+    """One GPU; cells are kept by their key, so that equal regions are simulated once."""
+
+    Parameters = GpuParameters
+
+    def __init__(self, parameters: GpuParameters) -> None:
+        self.parameters = parameters
+        self.clock = Clock.from_hz(parameters.sm_clock)
+        self.timing = _timing(parameters, self.clock)
+        self.machine = _machine(parameters, self.timing)
+        self._cells: dict[Hashable, tuple[tuple[Cell, ...], Backlog]] = {}
+        self._chosen: dict[Hashable, Sequence[TileKernel]] = {}
+
+    @property
+    def memory_bytes(self) -> int:
+        """HBM capacity in bytes."""
+        return self.parameters.hbm.capacity
+
+    @property
+    def initial_state(self) -> GpuState:
+        """Nothing in the L2, DRAM at rest."""
+        return GpuState(L2Contents(), ((0, 0),) * self.timing.n_channels)
+
+    def peaks(self) -> Mapping[str, float]:
+        """Return MAC rates by format (MAC/s), DRAM and L2 bandwidth (B/s), vector rate (op/s)."""
+        sm, hz = self.parameters.sm, self.parameters.sm_clock
+        rates = {f"mac:{dtype}": float(sm.count * rate * hz) for dtype, rate in sm.mac_rate.items()}
+        hbm = self.parameters.hbm
+        return rates | {
+            "hbm": hbm.stacks * hbm.pins_per_stack * hbm.pin_rate / 8,
+            "l2": float(self.parameters.l2.read_bandwidth * hz),
+            "vector": float(sm.count * sm.fma_rate * hz),
+        }
+
+    def components(self) -> Sequence[ComponentSpec]:
+        """Return three units an SM, the L2's data pipe, the DRAM channels."""
+        return _components(self.parameters, self.timing)
+
+    def carry_out(self, operator: Operator, state: GpuState, record: bool = True) -> OperatorOutcome:
+        """Simulate an operator; see Chip."""
+        self._refuse(operator)
+        resident = state.contents.resident_bytes(operator)
+        key = (region_key(operator, resident), state.backlog, record)
+        if key not in self._cells:
+            self._cells[key] = self._simulate(operator, resident, state.backlog, record, key)
+        cells, backlog = self._cells[key]
+        capacity = self.timing.l2_capacity_bytes
+        return OperatorOutcome(cells, GpuState(state.contents.after(operator, capacity), backlog))
+
+    def drain(self, state: GpuState) -> tuple[Cell | None, GpuState]:
+        """Wait for the DRAM writes under way; see Chip."""
+        longest_fs = max(busy for busy, _ in state.backlog)
+        if longest_fs == 0:
+            return None, state
+        key = ("drain", state.backlog)
+        if key not in self._cells:
+            duration_fs = _whole(longest_fs, self.clock)
+            activity, left = background(self.timing, _rows(state.backlog), duration_fs)
+            energy = self.machine.energies(None)
+            self._cells[key] = ((Cell(key, "drain", "drain", duration_fs, activity, energy),), _pairs(left))
+        cells, backlog = self._cells[key]
+        return cells[0], GpuState(state.contents, backlog)
+
+    def alongside(self, cell: Cell, operator: Operator, state: GpuState) -> tuple[Cell, GpuState]:
+        """Add the SMs' waiting for the links and the DRAM's writes to a collective; see Chip."""
+        key = ("alongside", cell.key, state.backlog)
+        if key not in self._cells:
+            activity, left = background(self.timing, _rows(state.backlog), cell.duration_fs)
+            waiting = _waiting(self.timing.n_sms * N_UNITS, cell.duration_fs)
+            merged = replace(
+                cell,
+                key=key,
+                activity=Activity.joined(waiting, activity, cell.activity),
+                fj_per_amount=self.machine.energies(None) | cell.fj_per_amount,
+            )
+            self._cells[key] = ((merged,), _pairs(left))
+        cells, backlog = self._cells[key]
+        return cells[0], GpuState(state.contents.after(operator, self.timing.l2_capacity_bytes), backlog)
+
+    @property
+    def local_costs(self) -> LocalCosts:
+        """Launch and drain as of any kernel; local copies go through the DRAM."""
+        timing = self.timing
+        local_fs_per_mib = timing.channel_fs_per_mib // timing.n_channels
+        return LocalCosts(timing.period_fs, timing.launch_fs, timing.drain_fs, local_fs_per_mib)
+
+    def _refuse(self, operator: Operator) -> None:
+        rates = self.parameters.sm.mac_rate
+        if operator.macs and operator.dtype not in rates:
+            raise UnsupportedError(
+                f"{self.parameters.name} has no matrix unit for {operator.dtype} (operator {operator.name}); "
+                f"it multiplies {', '.join(sorted(rates))}"
+            )
+
+    def _simulate(
+        self, operator: Operator, resident: int, backlog: Backlog, record: bool, key: Hashable
+    ) -> tuple[tuple[Cell, ...], Backlog]:
+        chosen = self._choose(operator, resident)
+        cells = []
+        for index, kernel in enumerate(chosen):
+            outcome = run_kernel(self.timing, kernel, _rows(backlog), record)
+            serial = serial_fs(self.timing, kernel, max(busy for busy, _ in backlog), outcome.counters)
+            cells.append(_cell((key, index), kernel, outcome, serial))
+            backlog = _pairs(outcome.backlog)
+        return tuple(cells), backlog
+
+    def _choose(self, operator: Operator, resident: int) -> Sequence[TileKernel]:
+        """Return the alternative that is fastest when simulated from a quiet chip, as a tuned library would."""
+        key = region_key(operator, resident)
+        if key not in self._chosen:
+            choices = kernel_choices(self.machine, operator, resident)
+            best = 0
+            if len(choices) > 1:
+                times = [self._duration_fs(choice) for choice in choices]
+                best = times.index(min(times))
+            self._chosen[key] = choices[best]
+        return self._chosen[key]
+
+    def _duration_fs(self, kernels: Sequence[TileKernel]) -> int:
+        backlog = np.zeros((self.timing.n_channels, 2), np.int64)
+        total = 0
+        for kernel in kernels:
+            outcome = run_kernel(self.timing, kernel, backlog, record=False)
+            backlog = outcome.backlog
+            total += outcome.duration_fs
+        return total
+
+
+def _rows(backlog: Backlog) -> Rows:
+    return np.asarray(backlog, np.int64)
+
+
+def _pairs(backlog: Rows) -> Backlog:
+    return tuple((busy, amount) for busy, amount in backlog.tolist())
+
+
+def _waiting(n_lines: int, duration_fs: int) -> Activity:
+    full = np.full(n_lines, duration_fs, np.int64)
+    zero = np.zeros(n_lines, np.int64)
+    one = np.ones(n_lines, np.int64)
+    state = np.full(n_lines, STALL_LINK, np.int8)
+    return Activity(np.arange(n_lines, dtype=np.int32), zero, full, state, zero, one, zero)
+
+
+def _cell(key: Hashable, kernel: TileKernel, outcome: Outcome, serial: int) -> Cell:
+    counters = {**kernel.counters, **outcome.counters, "serial_fs": serial}
+    return Cell(key, kernel.name, kernel.kind, outcome.duration_fs, outcome.activity, kernel.fj_per_amount, counters)
+
+
+def _timing(p: GpuParameters, clock: Clock) -> DieTiming:
+    travel = (p.l2.hit_latency - p.l2.lookup_latency) // 2
+    refresh_share = 1 - p.hbm.refresh_time / p.hbm.refresh_interval
+    channel_bits_per_s = p.hbm.pins_per_stack // p.hbm.channels_per_stack * p.hbm.pin_rate * refresh_share
+    return DieTiming(
+        n_sms=p.sm.count,
+        period_fs=clock.period_fs,
+        send_fs=clock.fs(travel),
+        lookup_fs=clock.fs(p.l2.lookup_latency),
+        respond_fs=clock.fs(travel),
+        ingress_fs_per_mib=transfer_fs(MIB, p.sm.ingress_bandwidth * p.sm_clock),
+        l2_capacity_bytes=p.l2.capacity // p.l2.copies,
+        l2_fs_per_mib=transfer_fs(MIB, p.l2.read_bandwidth * p.sm_clock),
+        n_channels=p.hbm.stacks * p.hbm.channels_per_stack,
+        granule_bytes=p.hbm.interleave,
+        channel_fs_per_mib=transfer_fs(MIB, int(channel_bits_per_s / 8)),
+        dram_latency_fs=clock.fs(p.hbm.idle_latency - p.l2.hit_latency),
+        launch_fs=_whole(p.launch.latency, clock),
+        dispatch_fs=clock.fs(p.launch.dispatch_latency),
+        dispatch_interval_fs=clock.fs(p.launch.dispatch_interval),
+        drain_fs=_whole(p.launch.drain, clock),
+    )
+
+
+def _whole(time_fs: int, clock: Clock) -> int:
+    return clock.fs(clock.ceil_cycles(time_fs))
+
+
+def _machine(p: GpuParameters, timing: DieTiming) -> GpuMachine:
+    software = p.software
+    bytes_per_cycle = timing.n_channels * MIB * timing.period_fs / timing.channel_fs_per_mib
+    return GpuMachine(
+        timing=timing,
+        mac_rate=dict(p.sm.mac_rate),
+        warp_mma_fraction=p.sm.warp_mma_fraction,
+        fma_rate=p.sm.fma_rate,
+        transcendental_rate=p.sm.transcendental_rate,
+        shared_memory_bytes=p.sm.shared_memory,
+        shared_memory_bytes_per_cycle=p.sm.shared_memory_bandwidth,
+        ingress_bytes_per_cycle=p.sm.ingress_bandwidth,
+        l2_bytes_per_cycle=float(p.l2.read_bandwidth),
+        hbm_bytes_per_cycle=bytes_per_cycle,
+        resident_ctas=p.sm.resident_ctas,
+        epilogue_ops_per_element=software.epilogue_ops_per_element,
+        softmax_ops_per_score=software.softmax_ops_per_score,
+        rope_ops_per_element=software.rope_ops_per_element,
+        elementwise_ops_factor=software.elementwise_ops_factor,
+        matrix_issue_overhead_cycles=software.matrix_issue_overhead,
+        candidates_simulated=software.candidates_simulated,
+        fj_per_mac=dict(p.energy.mac),
+        fj_per_op=p.energy.vector_op,
+        fj_per_fill_byte=p.energy.shared_memory_fill,
+        fj_per_l2_byte=p.energy.l2,
+        fj_per_hbm_byte=round(p.energy.hbm * 8),
+    )
+
+
+def _components(p: GpuParameters, timing: DieTiming) -> list[ComponentSpec]:
+    period = timing.period_fs
+    static_fj = (p.power.idle + p.power.clocked) * period // 1000  # mW x fs = 1e-18 J
+    tensor_peak = max(p.sm.mac_rate.values())
+    out = []
+    share, rest = divmod(static_fj, p.sm.count)
+    for sm in range(p.sm.count):
+        static = share + (rest if sm == 0 else 0)
+        out.append(ComponentSpec(f"sm{sm}/tensor", "tensor", period, "MAC", tensor_peak, static))
+        out.append(ComponentSpec(f"sm{sm}/simt", "simt", period, "op", p.sm.fma_rate))
+        out.append(ComponentSpec(f"sm{sm}/copy", "copy", period, "byte", p.sm.ingress_bandwidth))
+    out.append(ComponentSpec("l2", "l2", period, "byte", p.l2.read_bandwidth))
+    memory_clock = Clock.from_hz(p.hbm.pin_rate // HBM_BITS_PER_PIN_AND_CYCLE)
+    width = p.hbm.pins_per_stack // p.hbm.channels_per_stack * HBM_BITS_PER_PIN_AND_CYCLE // 8
+    for channel in range(timing.n_channels):
+        stack, index = divmod(channel, p.hbm.channels_per_stack)
+        path = f"hbm{stack}/channel{index}"
+        out.append(ComponentSpec(path, "hbm_channel", memory_clock.period_fs, "byte", width))
+    return out
+
+

@@ -1,0 +1,1 @@
+"""What a chip document of each architecture must hold."""

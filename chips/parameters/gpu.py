@@ -1,0 +1,114 @@
+"""Schema of `architecture: gpu` documents (configs/chips/h100-sxm.yaml says where every number comes from)."""
+
+from __future__ import annotations
+
+from dieshot.simulator.params import (
+    BitRate,
+    Bytes,
+    BytesPerCycle,
+    Count,
+    Cycles,
+    Femtoseconds,
+    FemtojoulesPerBit,
+    FemtojoulesPerByte,
+    FemtojoulesPerMac,
+    FemtojoulesPerOp,
+    Hertz,
+    MacsPerCycle,
+    Milliwatts,
+    Number,
+    OpsPerCycle,
+    Ratio,
+    Schema,
+)
+
+
+class Multiprocessor(Schema):
+    """One SM. `mac_rate`: dense multiply-accumulates a cycle by number format of the operands."""
+
+    count: Count
+    mac_rate: dict[str, MacsPerCycle]
+    warp_mma_fraction: Ratio
+    fma_rate: OpsPerCycle
+    transcendental_rate: OpsPerCycle
+    shared_memory: Bytes
+    shared_memory_bandwidth: BytesPerCycle
+    ingress_bandwidth: BytesPerCycle
+    resident_ctas: Count
+
+
+class L2(Schema):
+    """The shared cache. `copies`: in how many partitions a line that all SMs read is kept."""
+
+    capacity: Bytes
+    copies: Count
+    read_bandwidth: BytesPerCycle
+    hit_latency: Cycles
+    lookup_latency: Cycles
+
+
+class Hbm(Schema):
+    """The memory stacks; the refresh share of the time is taken off the rate of every channel."""
+
+    capacity: Bytes
+    stacks: Count
+    channels_per_stack: Count
+    pins_per_stack: Count
+    pin_rate: BitRate
+    refresh_interval: Femtoseconds
+    refresh_time: Femtoseconds
+    idle_latency: Cycles
+    interleave: Bytes
+
+
+class Launch(Schema):
+    """From one kernel of a captured graph to the next."""
+
+    latency: Femtoseconds
+    drain: Femtoseconds
+    dispatch_latency: Cycles
+    dispatch_interval: Cycles
+
+
+class Software(Schema):
+    """What the kernels' code costs beyond the arithmetic of the operator, in issue slots of the vector unit."""
+
+    epilogue_ops_per_element: Number
+    softmax_ops_per_score: Number
+    rope_ops_per_element: Number
+    elementwise_ops_factor: Number
+    matrix_issue_overhead: Cycles
+    candidates_simulated: Count
+
+
+class Energy(Schema):
+    """Event energies. `mac` by number format, operand delivery from shared memory and registers included."""
+
+    mac: dict[str, FemtojoulesPerMac]
+    vector_op: FemtojoulesPerOp
+    shared_memory_fill: FemtojoulesPerByte
+    l2: FemtojoulesPerByte
+    hbm: FemtojoulesPerBit
+
+
+class Power(Schema):
+    """Power that flows whatever is done: idle floor (leakage, HBM standby) and clock tree and uncore under load."""
+
+    idle: Milliwatts
+    clocked: Milliwatts
+    limit: Milliwatts
+
+
+class GpuParameters(Schema):
+    """A GPU of one die with SMs, a shared L2 and HBM."""
+
+    name: str
+    architecture: str
+    sm_clock: Hertz
+    sm: Multiprocessor
+    l2: L2
+    hbm: Hbm
+    launch: Launch
+    software: Software
+    energy: Energy
+    power: Power

@@ -1,0 +1,1 @@
+"""SimPy parts that architecture families share."""

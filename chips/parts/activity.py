@@ -1,0 +1,59 @@
+"""Activity of a part's lines, gathered from the rows that its timing loop writes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dieshot.kernels.interval import N_OPEN, close_all
+from dieshot.simulator.engine.cell import BUSY, Activity
+
+Rows = NDArray[np.int64]
+
+
+class ActivityLog:
+    """Intervals of the lines of one part, as its timing loop wrote them; kept by reference, joined at the end."""
+
+    def __init__(self, n_lines: int, first_component: int, record: bool) -> None:
+        self.record = int(record)
+        self.first_component = first_component
+        self.open = np.zeros((n_lines, N_OPEN), np.int64)
+        self._chunks: list[tuple[Rows, int, int]] = []
+
+    def begin(self, backlog: Rows) -> None:
+        """Open the lines with work left over from before: backlog (lines, 2: fs, amount)."""
+        busy = backlog[:, 0] > 0
+        self.open[busy, 1] = backlog[busy, 0]
+        self.open[busy, 2] = BUSY
+        self.open[busy, 3] = backlog[busy, 1]
+
+    def keep(self, rows: Rows, repeat: int = 1, period_fs: int = 0) -> None:
+        """Keep the rows (n, 5) that a timing loop wrote."""
+        if len(rows):
+            self._chunks.append((rows.copy(), repeat, period_fs))
+
+    def cut(self, time_fs: int, repeat: int = 1, period_fs: int = 0) -> None:
+        """Close all open intervals at `time_fs`; what reaches beyond stays open."""
+        rows = np.empty((len(self.open), 5), np.int64)
+        n_rows = close_all(time_fs, self.open, 0, rows)
+        self.keep(rows[:n_rows], repeat, period_fs)
+
+    def activity(self) -> Activity:
+        """Return what was kept, sorted by component and start."""
+        if not self._chunks:
+            return Activity.empty()
+        rows = np.concatenate([chunk for chunk, _, _ in self._chunks])
+        lengths = [len(chunk) for chunk, _, _ in self._chunks]
+        repeat = np.repeat([r for _, r, _ in self._chunks], lengths).astype(np.int64)
+        period = np.repeat([p for _, _, p in self._chunks], lengths).astype(np.int64)
+        order = np.lexsort((rows[:, 1], rows[:, 0]))
+        rows = rows[order]
+        return Activity(
+            (rows[:, 0] + self.first_component).astype(np.int32),
+            np.ascontiguousarray(rows[:, 1]),
+            np.ascontiguousarray(rows[:, 2]),
+            rows[:, 3].astype(np.int8),
+            np.ascontiguousarray(rows[:, 4]),
+            repeat[order],
+            period[order],
+        )

@@ -1,0 +1,62 @@
+"""A launched kernel as the die sees it: CTAs that load tiles, compute on them and store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TileKernel:
+    """One grid of CTAs.
+
+    classes (n, 14) and ctas (n, 4): columns of kernels/sm.py. tile_bytes (tiles): size of every tile that the cache
+    directory knows; resident: tiles that are in the L2 when the kernel starts, oldest first. `persistent`: slots walk
+    through the CTAs by themselves; otherwise the dispatcher hands them out. `backlog_fs` (channels): how long each DRAM
+    channel is still busy with earlier writes. `fj_per_amount`: event energies by component kind.
+    """
+
+    name: str
+    kind: str
+    classes: Rows
+    ctas: Rows
+    tile_bytes: Rows
+    resident: Rows
+    n_stages: int
+    n_groups: int
+    slots_per_sm: int
+    persistent: bool
+    fj_per_amount: dict[str, int]
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DieTiming:
+    """What the parts of a GPU die need to know, in plain integers (fs, bytes, fs per MiB)."""
+
+    n_sms: int
+    period_fs: int
+    send_fs: int
+    lookup_fs: int
+    respond_fs: int
+    ingress_fs_per_mib: int
+    l2_capacity_bytes: int
+    l2_fs_per_mib: int
+    n_channels: int
+    granule_bytes: int
+    channel_fs_per_mib: int
+    dram_latency_fs: int
+    launch_fs: int
+    dispatch_fs: int
+    dispatch_interval_fs: int
+    drain_fs: int
+
+    @property
+    def quantum_fs(self) -> int:
+        """The longest window in which no part can hear of what another did within it."""
+        cache_round = self.send_fs + self.lookup_fs + self.respond_fs
+        return min(cache_round, self.lookup_fs + self.dram_latency_fs, self.dispatch_fs)

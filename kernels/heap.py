@@ -1,0 +1,53 @@
+"""A binary heap of (time, item) rows in one array; equal times leave in the order of their items."""
+
+from __future__ import annotations
+
+from numba import njit
+
+
+@njit("boolean(int64[:, ::1], int64, int64)", cache=True, inline="always")
+def _before(heap, i, j):
+    if heap[i, 0] != heap[j, 0]:
+        return heap[i, 0] < heap[j, 0]
+    return heap[i, 1] < heap[j, 1]
+
+
+@njit("void(int64[:, ::1], int64, int64)", cache=True, inline="always")
+def _swap(heap, i, j):
+    for column in range(2):
+        kept = heap[i, column]
+        heap[i, column] = heap[j, column]
+        heap[j, column] = kept
+
+
+@njit("int64(int64[:, ::1], int64, int64, int64)", cache=True)
+def push(heap, n_items, time_fs, item):
+    """Add a row to heap (capacity, 2) that holds `n_items`; return the new count."""
+    heap[n_items, 0] = time_fs
+    heap[n_items, 1] = item
+    child = n_items
+    while child > 0:
+        parent = (child - 1) // 2
+        if not _before(heap, child, parent):
+            break
+        _swap(heap, child, parent)
+        child = parent
+    return n_items + 1
+
+
+@njit("int64(int64[:, ::1], int64)", cache=True)
+def pop(heap, n_items):
+    """Remove row 0 (the earliest) of heap (capacity, 2); return the new count. Read row 0 before."""
+    n_items -= 1
+    heap[0, 0] = heap[n_items, 0]
+    heap[0, 1] = heap[n_items, 1]
+    parent = 0
+    while True:
+        least = parent
+        for child in (2 * parent + 1, 2 * parent + 2):
+            if child < n_items and _before(heap, child, least):
+                least = child
+        if least == parent:
+            return n_items
+        _swap(heap, parent, least)
+        parent = least

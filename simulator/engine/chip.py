@@ -1,0 +1,70 @@
+"""What every architecture offers: components, capacity, supported formats, and the cells that an operator becomes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dieshot.simulator.engine.cell import Cell, ComponentSpec
+from dieshot.simulator.engine.fabric import LocalCosts
+
+
+class UnsupportedError(ValueError):
+    """An operator, number format or model that a chip cannot run; the message says which and why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorOutcome:
+    """The cells of one operator, carried out one after the other, and the state they leave the chip in.
+
+    `state` is hashable and holds everything about the past that can change the next operator's outcome.
+    """
+
+    cells: tuple[Cell, ...]
+    state: Hashable
+
+    @property
+    def duration_fs(self) -> int:
+        """Time from the end of the operator before to the end of this one."""
+        return sum(cell.duration_fs for cell in self.cells)
+
+
+class Chip(ABC):
+    """An architecture model with its parameters; deterministic and without memory of its own but for cells."""
+
+    @abstractmethod
+    def components(self) -> Sequence[ComponentSpec]:
+        """Return the lines of the log, in the order of their component numbers."""
+
+    @property
+    @abstractmethod
+    def memory_bytes(self) -> int:
+        """Memory that weights, KV cache and activations of one chip must fit in."""
+
+    @property
+    @abstractmethod
+    def initial_state(self) -> Hashable:
+        """The state before the first operator: nothing cached, nothing under way."""
+
+    @abstractmethod
+    def carry_out(self, operator: Any, state: Hashable, record: bool = True) -> OperatorOutcome:
+        """Simulate an operator (traces.Operator, as one rank sees it) that starts in `state`; UnsupportedError if it cannot run."""
+
+    @abstractmethod
+    def drain(self, state: Hashable) -> tuple[Cell | None, Hashable]:
+        """Return the cell of waiting until the chip is quiet (None if it is), and the state then."""
+
+    @abstractmethod
+    def alongside(self, cell: Cell, operator: Any, state: Hashable) -> tuple[Cell, Hashable]:
+        """Return a collective's cell with what goes on in the chip beside it, and the state when its result is there."""
+
+    @property
+    @abstractmethod
+    def local_costs(self) -> LocalCosts:
+        """What a collective costs on the chip itself."""
+
+    @abstractmethod
+    def peaks(self) -> Mapping[str, float]:
+        """Return peak rates for bounds: macs_per_s by format as 'mac:fp8', 'hbm_bytes_per_s', 'link_bytes_per_s', ..."""

@@ -1,0 +1,205 @@
+"""The machine level: stages of like ranks step through their operators, meet at collectives, and hand tokens on.
+
+All ranks of a stage do the same work from the same state, so one stands for them all; that is exact. A step whose
+operators and starting state are those of an earlier step is that step again, and so is a layer within a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import simpy
+
+from dieshot.simulator.engine.cell import Cell
+from dieshot.simulator.engine.chip import Chip
+from dieshot.simulator.engine.fabric import Fabric
+from dieshot.simulator.engine.port import Port
+
+COLLECTIVES = frozenset({"all_reduce", "all_gather", "send_recv"})
+
+
+class BlockLike(Protocol):
+    """A block of a trace: operators that run one after the other, `repeat` times."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def repeat(self) -> int: ...
+    @property
+    def operators(self) -> Sequence[Any]: ...
+
+
+class StepLike(Protocol):
+    """A forward pass of a trace."""
+
+    @property
+    def blocks(self) -> Sequence[BlockLike]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRun:
+    """Instances of one operator that went alike: the first starts at `start_fs` of its step, the others `stride_fs` apart."""
+
+    block: int
+    operator: int
+    first_instance: int
+    repeat: int
+    start_fs: int
+    stride_fs: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def duration_fs(self) -> int:
+        """Time of one instance."""
+        return sum(cell.duration_fs for cell in self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """One stage's share of one step, times since its start; at its end the chip is drained (None: it was quiet)."""
+
+    duration_fs: int
+    runs: tuple[OperatorRun, ...]
+    drain: Cell | None
+    end_state: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlacement:
+    """A step of a stage in the run."""
+
+    step: int
+    stage: int
+    start_fs: int
+    run: StepRun
+
+
+@dataclass(slots=True)
+class Machine:
+    """Chips of one kind in stages of `group` ranks, joined by a fabric; `step_gap_fs` is the host's time between steps."""
+
+    chip: Chip
+    fabric: Fabric | None
+    group: int
+    step_gap_fs: int
+    _steps: dict[Hashable, StepRun] = field(default_factory=dict)
+
+    def run(self, stages: Sequence[Sequence[StepLike]], placed: Callable[[StepPlacement], None]) -> int:
+        """Run all steps of all stages; call `placed` for each in the order of their ends; return the end (fs)."""
+        env = simpy.Environment()
+        n = len(stages)
+        ports = [Port(env, self.step_gap_fs if stage == 0 else 0) for stage in range(n)]
+        processes = [
+            env.process(self._stage(env, index, steps, ports[index], ports[(index + 1) % n], placed))
+            for index, steps in enumerate(stages)
+        ]
+        ports[0].send(None)
+        for process in processes:
+            env.run(until=process)
+        return int(env.now)
+
+    def _stage(
+        self,
+        env: simpy.Environment,
+        stage: int,
+        steps: Sequence[StepLike],
+        arrivals: Port,
+        departures: Port,
+        placed: Callable[[StepPlacement], None],
+    ) -> Generator[simpy.Event, Any, None]:
+        state = self.chip.initial_state
+        for index, step in enumerate(steps):
+            yield arrivals.receive()
+            start = env.now
+            run = yield from self._step(env, step, state)
+            state = run.end_state
+            placed(StepPlacement(index, stage, start, run))
+            departures.send(None)
+
+    def _step(
+        self, env: simpy.Environment, step: StepLike, state: Hashable
+    ) -> Generator[simpy.Event, Any, StepRun]:
+        key = (tuple((id(block.operators), block.repeat) for block in step.blocks), state)
+        if key in self._steps:
+            known = self._steps[key]
+            yield env.timeout(known.duration_fs)
+            return known
+        start = env.now
+        runs: list[OperatorRun] = []
+        for index, block in enumerate(step.blocks):
+            state = yield from self._block(env, index, block, state, start, runs)
+        drain, state = self.chip.drain(state)
+        if drain is not None:
+            yield env.timeout(drain.duration_fs)
+        self._steps[key] = StepRun(env.now - start, tuple(runs), drain, state)
+        return self._steps[key]
+
+    def _block(
+        self,
+        env: simpy.Environment,
+        index: int,
+        block: BlockLike,
+        state: Hashable,
+        step_start: int,
+        runs: list[OperatorRun],
+    ) -> Generator[simpy.Event, Any, Hashable]:
+        """Run a block's instances until the state at an instance's start recurs; what lies between then repeats exactly."""
+        seen: dict[Hashable, int] = {}
+        instances: list[list[OperatorRun]] = []
+        instance = 0
+        while instance < block.repeat and state not in seen:
+            seen[state] = instance
+            begun: list[OperatorRun] = []
+            for position, operator in enumerate(block.operators):
+                start = env.now - step_start
+                cells, state = self._operator(operator, state)
+                yield env.timeout(sum(cell.duration_fs for cell in cells))
+                begun.append(OperatorRun(index, position, instance, 1, start, 0, cells))
+            instances.append(begun)
+            instance += 1
+        runs.extend(run for begun in instances for run in begun)
+        if instance < block.repeat:
+            state = yield from self._repeat(env, block, instances[seen[state] :], instance, state, step_start, runs, seen)
+        return state
+
+    def _repeat(
+        self,
+        env: simpy.Environment,
+        block: BlockLike,
+        period: list[list[OperatorRun]],
+        instance: int,
+        state: Hashable,
+        step_start: int,
+        runs: list[OperatorRun],
+        seen: dict[Hashable, int],
+    ) -> Generator[simpy.Event, Any, Hashable]:
+        left = block.repeat - instance
+        begin = env.now - step_start
+        period_fs = begin - period[0][0].start_fs
+        shift = begin - period[0][0].start_fs
+        for offset, begun in enumerate(period[:left]):
+            repeat = (left - offset - 1) // len(period) + 1
+            runs.extend(
+                OperatorRun(
+                    run.block, run.operator, instance + offset, repeat, run.start_fs + shift, period_fs, run.cells
+                )
+                for run in begun
+            )
+        whole, rest = divmod(left, len(period))
+        rest_fs = period[rest][0].start_fs - period[0][0].start_fs
+        yield env.timeout(whole * period_fs + rest_fs)
+        first = seen[state]
+        return next(known for known, number in seen.items() if number == first + rest)
+
+    def _operator(self, operator: Any, state: Hashable) -> tuple[tuple[Cell, ...], Hashable]:
+        if operator.kind not in COLLECTIVES:
+            outcome = self.chip.carry_out(operator, state)
+            return outcome.cells, outcome.state
+        if self.fabric is None:
+            raise ValueError(f"operator {operator.name} needs a fabric and the system has none")
+        group = operator.dims.get("group", 1)
+        cell = self.fabric.carry_out(operator, group)
+        cell, state = self.chip.alongside(cell, operator, state)
+        return (cell,), state

@@ -1,0 +1,102 @@
+"""Adding up a run: cycles by state, work and energy of every component, from cells and how often they were placed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dieshot.simulator.engine.cell import BUSY, IDLE, STATES, Cell, ComponentSpec
+from dieshot.simulator.engine.clock import FS_PER_SECOND
+from dieshot.simulator.log.total import totals
+
+FJ_PER_JOULE = 10**15
+
+
+@dataclass(slots=True)
+class Account:
+    """Counts per component kind, whole numbers throughout. A folded chip counts as often as it stands for others."""
+
+    specs: Sequence[ComponentSpec]
+    n_chips: int
+    kinds: list[str] = field(init=False)
+    _times: Counter[int] = field(default_factory=Counter)
+    _cells: dict[int, Cell] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.kinds = list(dict.fromkeys(spec.kind for spec in self.specs))
+
+    def place(self, cell: Cell, times: int) -> None:
+        """Count a cell `times` more (copies x chips)."""
+        self._cells[id(cell)] = cell
+        self._times[id(cell)] += times
+
+    def close(self, duration_fs: int) -> Totals:
+        """Return the totals of a run of `duration_fs` on all chips."""
+        cycles = {kind: [0] * len(STATES) for kind in self.kinds}
+        amount = dict.fromkeys(self.kinds, 0)
+        dynamic_fj = dict.fromkeys(self.kinds, 0)
+        rows = {kind: np.flatnonzero([spec.kind == kind for spec in self.specs]) for kind in self.kinds}
+        for key, times in self._times.items():
+            cell = self._cells[key]
+            counted = totals(cell.activity, self.specs, cell.duration_fs)
+            for kind in self.kinds:
+                by_state = counted.cycles[rows[kind]].sum(axis=0)
+                work = int(counted.amount[rows[kind]].sum())
+                amount[kind] += work * times
+                dynamic_fj[kind] += work * cell.fj_per_amount.get(kind, 0) * times
+                for state, count in enumerate(by_state.tolist()):
+                    cycles[kind][state] += count * times
+        self._rest_is_idle(cycles, duration_fs)
+        static_fj = sum(_cycles(duration_fs, spec) * spec.static_fj_per_cycle * spec.count for spec in self.specs)
+        return Totals(duration_fs, cycles, amount, dynamic_fj, static_fj * self.n_chips)
+
+    def _rest_is_idle(self, cycles: dict[str, list[int]], duration_fs: int) -> None:
+        for kind in self.kinds:
+            whole = self.n_chips * sum(_cycles(duration_fs, spec) for spec in self.specs if spec.kind == kind)
+            busy_or_stalled = sum(count for state, count in enumerate(cycles[kind]) if state != IDLE)
+            cycles[kind][IDLE] = whole - busy_or_stalled
+
+
+def _cycles(duration_fs: int, spec: ComponentSpec) -> int:
+    return -(-duration_fs // spec.clock_period_fs)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What all chips did: cycles by state and work by component kind, energy in fJ."""
+
+    duration_fs: int
+    cycles: Mapping[str, Sequence[int]]
+    amount: Mapping[str, int]
+    dynamic_fj: Mapping[str, int]
+    static_fj: int
+
+    @property
+    def energy_fj(self) -> int:
+        """All energy, static and by event."""
+        return self.static_fj + sum(self.dynamic_fj.values())
+
+    @property
+    def average_power_w(self) -> float:
+        """Energy over time, all chips."""
+        return self.energy_fj / FJ_PER_JOULE / (self.duration_fs / FS_PER_SECOND)
+
+    def utilization(self) -> dict[str, float]:
+        """Busy cycles over all cycles, by component kind."""
+        return {kind: counts[BUSY] / max(1, sum(counts)) for kind, counts in self.cycles.items()}
+
+    def fractions(self, kind: str) -> dict[str, float]:
+        """Share of a kind's cycles in each state but busy."""
+        counts = self.cycles[kind]
+        whole = max(1, sum(counts))
+        return {STATES[state]: count / whole for state, count in enumerate(counts) if state != BUSY and count}
+
+    def energy_j(self) -> dict[str, float]:
+        """Energy by component kind, and static."""
+        parts = {kind: fj / FJ_PER_JOULE for kind, fj in self.dynamic_fj.items()}
+        return parts | {"static": self.static_fj / FJ_PER_JOULE}
+
+

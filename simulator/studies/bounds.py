@@ -1,0 +1,45 @@
+"""Roofline of operators: what no machine with these peaks could undercut, however well it overlaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from dieshot.traces import Operator
+
+
+class Roofline(NamedTuple):
+    """Seconds that each resource needs at its peak; the operator takes at least the largest."""
+
+    compute: float
+    memory: float
+    link: float
+
+    @property
+    def seconds(self) -> float:
+        """The lower bound."""
+        return max(self)
+
+    @property
+    def limit(self) -> str:
+        """The resource that sets it."""
+        return self._fields[max(range(3), key=self.__getitem__)] if self.seconds else "latency"
+
+
+def roofline(operator: Operator, peaks: Mapping[str, float]) -> Roofline:
+    """Return the roofline of one rank's operator; only bytes that must come from memory count (weights, KV cache)."""
+    compute = operator.macs / peaks[f"mac:{operator.dtype}"] if operator.macs else 0.0
+    memory = (operator.weight_bytes + operator.kv_read_bytes) / peaks["hbm"]
+    return Roofline(compute, memory, _link_seconds(operator, peaks))
+
+
+def _link_seconds(operator: Operator, peaks: Mapping[str, float]) -> float:
+    """Return the time at the link rate of what each chip must at least receive."""
+    if "link" not in peaks:
+        return 0.0
+    group = operator.dims.get("group", 1)
+    if operator.kind == "all_reduce":
+        return operator.output_bytes / peaks["link"]
+    if operator.kind == "all_gather":
+        return operator.output_bytes * (group - 1) / group / peaks["link"]
+    return operator.output_bytes / peaks["link"] if operator.kind == "send_recv" else 0.0

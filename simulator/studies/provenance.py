@@ -1,0 +1,40 @@
+"""Where a result comes from: inputs as texts and versions; and, apart, what differs between two runs of the same."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import resource
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from dieshot.simulator.studies.setup import SystemSetup
+from dieshot.traces import Trace, trace_text
+
+LIBRARIES = ("numpy", "numba", "simpy", "h5py", "networkx")
+KIB = 1024
+
+
+def provenance(setup: SystemSetup, trace: Trace, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the texts from which the run can be repeated: documents, trace, options, versions."""
+    versions = {name: importlib.metadata.version(name) for name in ("dieshot", *LIBRARIES)}
+    return {
+        **setup.documents,
+        "trace": trace_text(trace),
+        "trace_digest": trace.digest(),
+        "seed": trace.seed,
+        "versions": versions,
+        "options": options,
+    }
+
+
+def wall_clock(started: float) -> dict[str, float | int | str]:
+    """Return what depends on the machine and the moment; `started` is a reading of time.perf_counter."""
+    return {
+        "wall_s": time.perf_counter() - started,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }

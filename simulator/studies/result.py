@@ -1,0 +1,40 @@
+"""The result of a run, in memory or in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dieshot.simulator.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dieshot.simulator.log.reader import CyclesWindow
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: `summary` (JSON-ready), `operator_columns` (a list per column), and its file if one was written."""
+
+    summary: Mapping[str, Any]
+    operator_columns: Mapping[str, Sequence[Any]]
+    file: Path | None
+
+    @property
+    def operators(self) -> pd.DataFrame:
+        """The operator table: one row per operator and step (instances that went alike share a row)."""
+        import pandas
+
+        return pandas.DataFrame(dict(self.operator_columns))
+
+    def cycles(self, component: str, start: int, stop: int) -> CyclesWindow:
+        """Return dense per-cycle utilization, state and power of a component; InputError without a file."""
+        from dieshot.simulator.log.reader import open_run
+
+        if self.file is None:
+            raise InputError("the run was not recorded", key="cycles", expected="a run with an output file")
+        with open_run(self.file) as file:
+            return file.cycles(component, start, stop)

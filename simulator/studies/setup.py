@@ -1,0 +1,141 @@
+"""From names to a machine: documents resolved, model partitioned, capacity checked."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dieshot.simulator.engine.chip import Chip
+from dieshot.simulator.engine.fabric import Fabric
+from dieshot.simulator.engine.machine import Machine
+from dieshot.simulator.errors import InputError, nearest_name
+from dieshot.simulator.params import (
+    Document,
+    LinkParameters,
+    Override,
+    Resolved,
+    SystemParameters,
+    configs_folder,
+    document_from_text,
+    find_document,
+    overrides_of,
+    parse_overrides,
+    resolve,
+)
+from dieshot.traces import Partition, Trace, partition
+
+
+@dataclass(frozen=True)
+class SystemSetup:
+    """A system with its parameters resolved and its chip and fabric built; `fabric_parameters` None without a fabric."""
+
+    name: str
+    system: Resolved[SystemParameters]
+    chip_parameters: Resolved[Any]
+    fabric_parameters: Resolved[LinkParameters] | None
+    chip: Chip
+    fabric: Fabric | None
+
+    @property
+    def documents(self) -> dict[str, str]:
+        """The resolved documents as texts that load again without any file."""
+        texts = {"system": self.system.text, "chip": self.chip_parameters.text}
+        return texts | ({"fabric": self.fabric_parameters.text} if self.fabric_parameters else {})
+
+    @property
+    def resolved(self) -> dict[str, Resolved[Any]]:
+        """The resolved documents by their prefix in overrides."""
+        found: dict[str, Resolved[Any]] = {"system": self.system, "chip": self.chip_parameters}
+        return found | ({"fabric": self.fabric_parameters} if self.fabric_parameters else {})
+
+    def machine(self, group: int) -> Machine:
+        """Return the machine level for stages of `group` ranks."""
+        host = self.system.values.host
+        return Machine(self.chip, self.fabric, group, host.step_gap if host else 0)
+
+
+def set_up(system: str, sets: Sequence[str] = ()) -> SystemSetup:
+    """Return the system of a catalog name or file, overrides applied; InputError where anything is wrong."""
+    overrides = parse_overrides(sets)
+    document = find_document("systems", system)
+    resolved = resolve(document, SystemParameters, overrides_of(overrides, "system"))
+    chip = find_document("chips", resolved.values.chip)
+    fabric_name = resolved.values.fabric
+    fabric = find_document("links", fabric_name) if fabric_name else None
+    return _build(resolved, chip, fabric, overrides)
+
+
+def set_up_texts(texts: dict[str, str], name: str, sets: Sequence[str] = ()) -> SystemSetup:
+    """Return the system of resolved documents as a run keeps them, with further overrides."""
+    overrides = parse_overrides(sets)
+    documents = {key: document_from_text(text, f"{name}:{key}") for key, text in texts.items()}
+    resolved = resolve(documents["system"], SystemParameters, overrides_of(overrides, "system"))
+    return _build(resolved, documents["chip"], documents.get("fabric"), overrides)
+
+
+def _build(
+    system: Resolved[SystemParameters], chip: Document, fabric: Document | None, overrides: Sequence[Override]
+) -> SystemSetup:
+    architecture = architecture_of(chip)
+    chip_parameters = resolve(chip, architecture.Parameters, overrides_of(overrides, "chip"))
+    fabric_overrides = overrides_of(overrides, "fabric")
+    if fabric is None and fabric_overrides:
+        raise fabric_overrides[0].refuse(f"the system {system.values.name} has no fabric")
+    fabric_parameters = resolve(fabric, LinkParameters, fabric_overrides) if fabric else None
+    built: Chip = architecture(chip_parameters.values)
+    joined = None
+    if fabric_parameters is not None:
+        module = importlib.import_module("dieshot.chips.parts.fabric")
+        joined = module.SwitchedFabric(fabric_parameters.values, built.local_costs, len(built.components()))
+    return SystemSetup(system.values.name, system, chip_parameters, fabric_parameters, built, joined)
+
+
+def architecture_of(chip: Document) -> Any:
+    """Return the architecture class of a chip document, found by the name of its file."""
+    name = chip.label("architecture")
+    known = sorted(file.stem for file in (configs_folder().parent / "chips").glob("*.py") if file.stem != "__init__")
+    if name not in known:
+        raise InputError(
+            "unknown architecture",
+            file=chip.file,
+            key="architecture",
+            value=name,
+            expected=f"one of {', '.join(known)}",
+            nearest=nearest_name(str(name), known),
+        )
+    module = importlib.import_module(f"dieshot.chips.{name}")
+    return getattr(module, "".join(part.capitalize() for part in str(name).split("_")))
+
+
+def split(setup: SystemSetup, trace: Trace, tensor_parallel: int | None, pipeline_parallel: int | None) -> Partition:
+    """Return the trace over the system's chips (its default partition where none is asked for), capacity checked."""
+    default = setup.system.values.partition
+    tp = tensor_parallel or default.tensor_parallel
+    pp = pipeline_parallel or default.pipeline_parallel
+    n_chips = setup.system.values.n_chips
+    if tp * pp > n_chips:
+        raise InputError(
+            f"a partition of {tp} x {pp} ranks", key="--tp x --pp", value=tp * pp, expected=f"at most {n_chips} chips of {setup.name}"
+        )
+    parts = partition(trace, tp, pp)
+    _check_capacity(setup, parts)
+    return parts
+
+
+def _check_capacity(setup: SystemSetup, parts: Partition) -> None:
+    have = setup.chip.memory_bytes
+    for stage in parts.stages:
+        weights = parts.weight_bytes_per_rank(stage.index)
+        cache = parts.kv_bytes_per_rank(stage.index)
+        widest = max(op.input_bytes + op.output_bytes for block in stage.steps[0].blocks for op in block.operators)
+        need = weights + cache + widest
+        if need > have:
+            raise InputError(
+                f"{parts.trace.model.name} with batch {parts.trace.batch} does not fit on {setup.name}",
+                key="memory",
+                value=f"{need / 1e9:.1f} GB per chip ({weights / 1e9:.1f} weights, {cache / 1e9:.1f} KV cache, "
+                f"{widest / 1e9:.1f} activations)",
+                expected=f"at most {have / 1e9:.1f} GB",
+            )

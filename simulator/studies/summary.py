@@ -1,0 +1,87 @@
+"""The figures of a run: times per token, energy, utilization, stalls, bounds, the operators that take the time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dieshot.simulator.engine.clock import FS_PER_SECOND
+from dieshot.simulator.studies.account import FJ_PER_JOULE
+from dieshot.simulator.studies.setup import SystemSetup
+from dieshot.traces import Partition
+
+if TYPE_CHECKING:
+    from dieshot.simulator.studies.execute import Ledger
+
+MATRIX_UNIT = "tensor"
+
+
+def summarize(setup: SystemSetup, parts: Partition, ledger: Ledger, end_fs: int) -> dict[str, Any]:
+    """Return the summary, ready for JSON; the same for the same inputs."""
+    trace = parts.trace
+    totals = ledger.account.close(end_fs)
+    first_s = ledger.ends_fs[0] / FS_PER_SECOND
+    decode_steps = len(ledger.ends_fs) - 1
+    per_token_s = (ledger.ends_fs[-1] - ledger.ends_fs[0]) / FS_PER_SECOND / decode_steps if decode_steps else None
+    n_tokens = trace.batch * max(1, trace.generate)
+    total_s = end_fs / FS_PER_SECOND
+    return {
+        "system": setup.name,
+        "model": trace.model.name,
+        "batch": trace.batch,
+        "prompt": trace.prompt,
+        "generate": trace.generate,
+        "precision": trace.precision,
+        "kv_precision": trace.kv_precision,
+        "tensor_parallel": parts.tensor_parallel,
+        "pipeline_parallel": parts.pipeline_parallel,
+        "chips": parts.tensor_parallel * parts.pipeline_parallel,
+        "total_time_s": total_s,
+        "time_to_first_token_s": first_s,
+        "time_per_output_token_s": per_token_s,
+        "tokens_per_s_user": 1 / per_token_s if per_token_s else None,
+        "tokens_per_s_system": n_tokens / total_s,
+        "energy_per_token_j": totals.energy_fj / FJ_PER_JOULE / n_tokens,
+        "energy_j": totals.energy_j(),
+        "average_power_w": totals.average_power_w,
+        "cycles": -(-end_fs // ledger.specs[0].clock_period_fs),
+        "utilization": totals.utilization(),
+        "stall_fractions": totals.fractions(_main_kind(ledger)),
+        "bounds": {"roofline_s": ledger.roofline_s, "serial_s": ledger.serial_fs / FS_PER_SECOND + _gaps_s(setup, parts)},
+        "operators": _operators(ledger, end_fs),
+        "assumed_parameters_read": _assumed(setup),
+    }
+
+
+def _main_kind(ledger: Ledger) -> str:
+    kinds = ledger.account.kinds
+    return MATRIX_UNIT if MATRIX_UNIT in kinds else kinds[0]
+
+
+def _gaps_s(setup: SystemSetup, parts: Partition) -> float:
+    host = setup.system.values.host
+    return len(parts.trace.steps) * (host.step_gap if host else 0) / FS_PER_SECOND
+
+
+def _operators(ledger: Ledger, end_fs: int) -> list[dict[str, Any]]:
+    """Return time by phase and operator name, longest first within a phase."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    columns = (ledger.columns[name] for name in ("phase", "name", "kind", "repeat", "duration_fs", "bound"))
+    for phase, name, kind, repeat, duration_fs, bound in zip(*columns, strict=True):
+        row = rows.setdefault((phase, name, kind), {"phase": phase, "name": name, "kind": kind, "count": 0, "fs": 0})
+        row["count"] += repeat
+        row["fs"] += repeat * duration_fs
+        row["bound"] = bound
+    ordered = sorted(rows.values(), key=lambda row: (row["phase"] != "prefill", -row["fs"], row["name"]))
+    for row in ordered:
+        fs = row.pop("fs")
+        row["time_s"] = fs / FS_PER_SECOND
+        row["share"] = fs / end_fs / len(ledger.parts.stages)
+    return ordered
+
+
+def _assumed(setup: SystemSetup) -> list[dict[str, Any]]:
+    return [
+        {"path": f"{prefix}.{record.path}", "value": record.value, "unit": record.unit, "why": record.why}
+        for prefix, resolved in setup.resolved.items()
+        for record in resolved.assumed_read()
+    ]
