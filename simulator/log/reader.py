@@ -153,10 +153,8 @@ class RunFile:
 
     def cell(self, cell: int) -> Cell:
         """Return a cell as it was recorded, with the digest for its key."""
-        record = self.cells[cell] if 0 <= cell < len(self.cells) else None
-        if record is None:
-            self._refuse_unknown_cell(cell)
-            raise AssertionError
+        self._refuse_unknown_cell(cell)
+        record = self.cells[cell]
         return Cell(
             record.key,
             record.name,
