@@ -261,5 +261,3 @@ def _components(p: GpuParameters, timing: DieTiming) -> list[ComponentSpec]:
         path = f"hbm{stack}/channel{index}"
         out.append(ComponentSpec(path, "hbm_channel", memory_clock.period_fs, "byte", width))
     return out
-
-

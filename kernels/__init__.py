@@ -1,7 +1,8 @@
 """Jitted timing loops: arrays in, arrays out. No SimPy, no YAML, no classes.
 
 Numba only notices edits of the file that holds the cached function, not of a callee in another file, so the cache
-folder is named by the hash of every file here.
+folder is named by the hash of every file here. Nothing here allocates: `_nrt=False` spares the reference counts of array
+arguments, which cost more than the loops they guard.
 """
 
 import hashlib

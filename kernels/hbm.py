@@ -16,6 +16,7 @@ WRITE = 1
 @njit(
     "int64(int64, int64, int64, int64, int64[:, ::1], int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])",
     cache=True,
+    _nrt=False,
 )
 def advance_hbm(
     latency_fs, granule_bytes, fs_per_mib, record, requests, n_requests, channel_free_fs, regs, open_, fills, log

@@ -5,14 +5,14 @@ from __future__ import annotations
 from numba import njit
 
 
-@njit("boolean(int64[:, ::1], int64, int64)", cache=True, inline="always")
+@njit("boolean(int64[:, ::1], int64, int64)", cache=True, _nrt=False)
 def _before(heap, i, j):
     if heap[i, 0] != heap[j, 0]:
         return heap[i, 0] < heap[j, 0]
     return heap[i, 1] < heap[j, 1]
 
 
-@njit("void(int64[:, ::1], int64, int64)", cache=True, inline="always")
+@njit("void(int64[:, ::1], int64, int64)", cache=True, _nrt=False)
 def _swap(heap, i, j):
     for column in range(2):
         kept = heap[i, column]
@@ -20,7 +20,7 @@ def _swap(heap, i, j):
         heap[j, column] = kept
 
 
-@njit("int64(int64[:, ::1], int64, int64, int64)", cache=True)
+@njit("int64(int64[:, ::1], int64, int64, int64)", cache=True, _nrt=False)
 def push(heap, n_items, time_fs, item):
     """Add a row to heap (capacity, 2) that holds `n_items`; return the new count."""
     heap[n_items, 0] = time_fs
@@ -35,7 +35,7 @@ def push(heap, n_items, time_fs, item):
     return n_items + 1
 
 
-@njit("int64(int64[:, ::1], int64)", cache=True)
+@njit("int64(int64[:, ::1], int64)", cache=True, _nrt=False)
 def pop(heap, n_items):
     """Remove row 0 (the earliest) of heap (capacity, 2); return the new count. Read row 0 before."""
     n_items -= 1

@@ -12,7 +12,7 @@ N_OPEN = 4
 CLOSED = 0
 
 
-@njit("int64(int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])", cache=True)
+@njit("int64(int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])", cache=True, _nrt=False)
 def emit(line, start_fs, end_fs, state, amount, open_, n_log, log):
     """Extend the open interval of `line`, or close it into `log` and open a new one.
 
@@ -41,7 +41,7 @@ def emit(line, start_fs, end_fs, state, amount, open_, n_log, log):
     return n_log
 
 
-@njit("int64(int64, int64[:, ::1], int64, int64[:, ::1])", cache=True)
+@njit("int64(int64, int64[:, ::1], int64, int64[:, ::1])", cache=True, _nrt=False)
 def close_all(cut_fs, open_, n_log, log):
     """Close every open interval at `cut_fs`; what reaches beyond stays open from there, its amount split in proportion.
 

@@ -45,13 +45,13 @@ R_MERGED = 8
 N_REGS = 9
 
 
-@njit("void(int64[::1], int64[::1], int64)", cache=True, inline="always")
+@njit("void(int64[::1], int64[::1], int64)", cache=True, _nrt=False)
 def _unlink(older, newer, tile):
     newer[older[tile]] = newer[tile]
     older[newer[tile]] = older[tile]
 
 
-@njit("void(int64[::1], int64[::1], int64)", cache=True, inline="always")
+@njit("void(int64[::1], int64[::1], int64)", cache=True, _nrt=False)
 def _link_newest(older, newer, tile):
     end = older.shape[0] - 1
     last = older[end]
@@ -61,7 +61,9 @@ def _link_newest(older, newer, tile):
     older[end] = tile
 
 
-@njit("void(int64, int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])", cache=True)
+@njit(
+    "void(int64, int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])", cache=True, _nrt=False
+)
 def install(tile, capacity_bytes, tile_bytes, tile_ready_fs, older, newer, waiters, regs):
     """Make `tile` the newest resident and evict the oldest ones beyond the capacity.
 
@@ -79,11 +81,69 @@ def install(tile, capacity_bytes, tile_bytes, tile_ready_fs, older, newer, waite
         regs[R_RESIDENT] -= tile_bytes[victim]
 
 
+@njit(cache=True, _nrt=False)
+def _take_pipe(ready_fs, bytes_, fs_per_mib, record, regs, open_, n_log, log):
+    """Take the data pipe for some bytes, no earlier than `ready_fs`; the end is left in regs. Returns n_log."""
+    start = max(ready_fs, regs[R_FREE])
+    end = start + bytes_ * fs_per_mib // MIB
+    regs[R_FREE] = end
+    if record:
+        n_log = emit(0, start, end, BUSY, bytes_, open_, n_log, log)
+    return n_log
+
+
+@njit(cache=True, _nrt=False)
+def _answer(row, ready_fs, respond_fs, fs_per_mib, record, pool, regs, responses, counts, open_, log):
+    """Read a request's bytes once all its tiles are there, and send the response."""
+    read_bytes = pool[row, P_READ]
+    counts[2] = _take_pipe(ready_fs, read_bytes, fs_per_mib, record, regs, open_, counts[2], log)
+    regs[R_READ_BYTES] += read_bytes
+    responses[counts[0], 0] = regs[R_FREE] + respond_fs
+    responses[counts[0], 1] = row
+    counts[0] += 1
+
+
+@njit(cache=True, _nrt=False)
+def _wait_for(tile, link, waiters, wait_next):
+    """Put a link at the end of a tile's list of waiters."""
+    wait_next[link] = -1
+    if waiters[tile] < 0:
+        waiters[tile] = link
+        return
+    last = waiters[tile]
+    while wait_next[last] >= 0:
+        last = wait_next[last]
+    wait_next[last] = link
+
+
+@njit(cache=True, _nrt=False)
+def _look_up(tile, time_fs, link, tile_bytes, tile_ready_fs, older, newer, waiters, wait_next, regs, misses, counts):
+    """Look for a tile; where it is absent send a miss, where it is not there yet wait. Returns 1 if waiting."""
+    if tile_ready_fs[tile] >= 0:
+        _unlink(older, newer, tile)
+        _link_newest(older, newer, tile)
+        regs[R_HITS] += 1
+        return 0
+    if tile_ready_fs[tile] == ABSENT:
+        tile_ready_fs[tile] = PENDING
+        misses[counts[1], 0] = time_fs
+        misses[counts[1], 1] = tile_bytes[tile]
+        misses[counts[1], 2] = 0
+        misses[counts[1], 3] = tile
+        counts[1] += 1
+        regs[R_MISSES] += 1
+    else:
+        regs[R_MERGED] += 1
+    _wait_for(tile, link, waiters, wait_next)
+    return 1
+
+
 @njit(
     "int64(int64, int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1], int64, int64[:, ::1], int64,"
     " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1],"
     " int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1])",
     cache=True,
+    _nrt=False,
 )
 def advance_l2(
     until_fs,
@@ -124,16 +184,13 @@ def advance_l2(
     n_heap = regs[R_HEAP]
     for i in range(n_fills):
         n_heap = push(heap, n_heap, fills[i, 0], fills[i, 1])
-    n_responses = 0
-    n_misses = 0
-    n_log = 0
+    counts[:] = 0
     i_request = 0
     i_store = 0
-    far = until_fs
     while True:
-        fill_fs = heap[0, 0] if n_heap > 0 else far
-        request_fs = requests[i_request, Q_TIME] if i_request < n_requests else far
-        store_fs = stores[i_store, W_TIME] if i_store < n_stores else far
+        fill_fs = heap[0, 0] if n_heap > 0 else until_fs
+        request_fs = requests[i_request, Q_TIME] if i_request < n_requests else until_fs
+        store_fs = stores[i_store, W_TIME] if i_store < n_stores else until_fs
         if fill_fs >= until_fs and request_fs >= until_fs and store_fs >= until_fs:
             break
         if fill_fs <= request_fs and fill_fs <= store_fs:
@@ -147,83 +204,48 @@ def advance_l2(
                 row = link // 2
                 pool[row, P_NEED] -= 1
                 if pool[row, P_NEED] == 0:
-                    start = max(fill_fs, regs[R_FREE])
-                    end = start + pool[row, P_READ] * fs_per_mib // MIB
-                    regs[R_FREE] = end
-                    if record:
-                        n_log = emit(0, start, end, BUSY, pool[row, P_READ], open_, n_log, log)
-                    regs[R_READ_BYTES] += pool[row, P_READ]
-                    responses[n_responses, 0] = end + respond_fs
-                    responses[n_responses, 1] = row
-                    n_responses += 1
+                    _answer(row, fill_fs, respond_fs, fs_per_mib, record, pool, regs, responses, counts, open_, log)
                 link = wait_next[link]
-            continue
-        if request_fs <= store_fs:
+        elif request_fs <= store_fs:
             row = requests[i_request, Q_POOL]
-            need = 0
+            looked_fs = request_fs + lookup_fs
+            pool[row, P_NEED] = 0
+            pool[row, P_READ] = requests[i_request, Q_READ]
             for side in range(2):
                 tile = requests[i_request, Q_TILE_A + side]
-                if tile < 0:
-                    continue
-                if tile_ready_fs[tile] >= 0:
-                    _unlink(older, newer, tile)
-                    _link_newest(older, newer, tile)
-                    regs[R_HITS] += 1
-                    continue
-                if tile_ready_fs[tile] == ABSENT:
-                    tile_ready_fs[tile] = PENDING
-                    misses[n_misses, 0] = request_fs + lookup_fs
-                    misses[n_misses, 1] = tile_bytes[tile]
-                    misses[n_misses, 2] = 0
-                    misses[n_misses, 3] = tile
-                    n_misses += 1
-                    regs[R_MISSES] += 1
-                else:
-                    regs[R_MERGED] += 1
-                need += 1
-                link = 2 * row + side
-                wait_next[link] = -1
-                if waiters[tile] < 0:
-                    waiters[tile] = link
-                else:
-                    last = waiters[tile]
-                    while wait_next[last] >= 0:
-                        last = wait_next[last]
-                    wait_next[last] = link
-            read_bytes = requests[i_request, Q_READ]
-            pool[row, P_NEED] = need
-            pool[row, P_READ] = read_bytes
-            if need == 0:
-                start = max(request_fs + lookup_fs, regs[R_FREE])
-                end = start + read_bytes * fs_per_mib // MIB
-                regs[R_FREE] = end
-                if record:
-                    n_log = emit(0, start, end, BUSY, read_bytes, open_, n_log, log)
-                regs[R_READ_BYTES] += read_bytes
-                responses[n_responses, 0] = end + respond_fs
-                responses[n_responses, 1] = row
-                n_responses += 1
+                if tile >= 0:
+                    link = 2 * row + side
+                    pool[row, P_NEED] += _look_up(
+                        tile,
+                        looked_fs,
+                        link,
+                        tile_bytes,
+                        tile_ready_fs,
+                        older,
+                        newer,
+                        waiters,
+                        wait_next,
+                        regs,
+                        misses,
+                        counts,
+                    )
+            if pool[row, P_NEED] == 0:
+                _answer(row, looked_fs, respond_fs, fs_per_mib, record, pool, regs, responses, counts, open_, log)
             i_request += 1
-            continue
-        start = max(store_fs + lookup_fs, regs[R_FREE])
-        end = start + stores[i_store, W_BYTES] * fs_per_mib // MIB
-        regs[R_FREE] = end
-        if record:
-            n_log = emit(0, start, end, BUSY, stores[i_store, W_BYTES], open_, n_log, log)
-        regs[R_WRITE_BYTES] += stores[i_store, W_BYTES]
-        regs[R_LAST_STORE] = max(regs[R_LAST_STORE], end)
-        tile = stores[i_store, W_TILE]
-        if tile >= 0 and tile_ready_fs[tile] == ABSENT:
-            tile_ready_fs[tile] = end
-            install(tile, capacity_bytes, tile_bytes, tile_ready_fs, older, newer, waiters, regs)
-        misses[n_misses, 0] = end
-        misses[n_misses, 1] = stores[i_store, W_BYTES]
-        misses[n_misses, 2] = 1
-        misses[n_misses, 3] = -1
-        n_misses += 1
-        i_store += 1
+        else:
+            bytes_ = stores[i_store, W_BYTES]
+            counts[2] = _take_pipe(store_fs + lookup_fs, bytes_, fs_per_mib, record, regs, open_, counts[2], log)
+            regs[R_WRITE_BYTES] += bytes_
+            regs[R_LAST_STORE] = max(regs[R_LAST_STORE], regs[R_FREE])
+            tile = stores[i_store, W_TILE]
+            if tile >= 0 and tile_ready_fs[tile] == ABSENT:
+                tile_ready_fs[tile] = regs[R_FREE]
+                install(tile, capacity_bytes, tile_bytes, tile_ready_fs, older, newer, waiters, regs)
+            misses[counts[1], 0] = regs[R_FREE]
+            misses[counts[1], 1] = bytes_
+            misses[counts[1], 2] = 1
+            misses[counts[1], 3] = -1
+            counts[1] += 1
+            i_store += 1
     regs[R_HEAP] = n_heap
-    counts[0] = n_responses
-    counts[1] = n_misses
-    counts[2] = n_log
     return n_heap

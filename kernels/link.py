@@ -12,7 +12,11 @@ EGRESS = 0
 INGRESS = 1
 
 
-@njit("int64(int64, int64, int64, int64[:, ::1], int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])", cache=True)
+@njit(
+    "int64(int64, int64, int64, int64[:, ::1], int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])",
+    cache=True,
+    _nrt=False,
+)
 def _occupy(side, ready_fs, bytes_, free, rank, fs_per_mib, record, open_, n_log, log):
     """Take one direction of one chip's links; returns n_log. The end is left in free[rank, side]."""
     start = max(ready_fs, free[rank, side])
@@ -26,6 +30,7 @@ def _occupy(side, ready_fs, bytes_, free, rank, fs_per_mib, record, open_, n_log
 @njit(
     "int64(int64, int64, int64, int64[:, ::1], int64, int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1])",
     cache=True,
+    _nrt=False,
 )
 def send_messages(hop_fs, fs_per_mib, record, messages, n_messages, free, finish_fs, open_, log):
     """Send messages (n, 4: ready fs, source, destination, bytes) in their order, cut-through.
@@ -39,7 +44,9 @@ def send_messages(hop_fs, fs_per_mib, record, messages, n_messages, free, finish
         destination = messages[i, 2]
         start = max(messages[i, 0], free[source, EGRESS])
         n_log = _occupy(EGRESS, start, messages[i, 3], free, source, fs_per_mib, record, open_, n_log, log)
-        n_log = _occupy(INGRESS, start + hop_fs, messages[i, 3], free, destination, fs_per_mib, record, open_, n_log, log)
+        n_log = _occupy(
+            INGRESS, start + hop_fs, messages[i, 3], free, destination, fs_per_mib, record, open_, n_log, log
+        )
         finish_fs[destination] = max(finish_fs[destination], free[destination, INGRESS])
     return n_log
 
@@ -47,6 +54,7 @@ def send_messages(hop_fs, fs_per_mib, record, messages, n_messages, free, finish
 @njit(
     "int64(int64, int64, int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1])",
     cache=True,
+    _nrt=False,
 )
 def reduce_in_switch(ready_fs, hop_fs, fs_per_mib, record, piece_bytes, reduced_fs, free, finish_fs, open_, log):
     """All-reduce with the switch adding up: every chip owns a share of the pieces and fetches each one reduced.
@@ -64,7 +72,9 @@ def reduce_in_switch(ready_fs, hop_fs, fs_per_mib, record, piece_bytes, reduced_
             if step < n_pieces:
                 at_switch = ready_fs
                 for source in range(n_ranks):
-                    n_log = _occupy(EGRESS, ready_fs + hop_fs, piece_bytes, free, source, fs_per_mib, record, open_, n_log, log)
+                    n_log = _occupy(
+                        EGRESS, ready_fs + hop_fs, piece_bytes, free, source, fs_per_mib, record, open_, n_log, log
+                    )
                     at_switch = max(at_switch, free[source, EGRESS] - piece_fs + hop_fs)
                 n_log = _occupy(INGRESS, at_switch, piece_bytes, free, owner, fs_per_mib, record, open_, n_log, log)
                 reduced_fs[step, owner] = free[owner, INGRESS]
@@ -73,6 +83,8 @@ def reduce_in_switch(ready_fs, hop_fs, fs_per_mib, record, piece_bytes, reduced_
                 n_log = _occupy(EGRESS, stored, piece_bytes, free, owner, fs_per_mib, record, open_, n_log, log)
                 arrival = free[owner, EGRESS] - piece_fs + hop_fs
                 for destination in range(n_ranks):
-                    n_log = _occupy(INGRESS, arrival, piece_bytes, free, destination, fs_per_mib, record, open_, n_log, log)
+                    n_log = _occupy(
+                        INGRESS, arrival, piece_bytes, free, destination, fs_per_mib, record, open_, n_log, log
+                    )
                     finish_fs[destination] = max(finish_fs[destination], free[destination, INGRESS])
     return n_log

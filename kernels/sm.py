@@ -40,21 +40,23 @@ K_TILE_B = 2
 K_TILE_OUT = 3
 N_CTA = 4
 
-# Slots (n, 5): where the loader of a resident CTA stands.
+# Slots (n, 6): where the loader of a resident CTA stands.
 L_CTA = 0
 L_STEP = 1  # step within the CTA
 L_COUNT = 2  # steps loaded so far, over all CTAs of the slot
 L_READY = 3
 L_OPEN_GROUPS = 4  # groups that still work on the slot's CTA (dynamic dispatch)
-N_SLOT = 5
+L_STAGE = 5  # ring stage of the next load
+N_SLOT = 6
 
-# Groups (n, 5)
+# Groups (n, 6)
 G_CTA = 0
 G_STEP = 1
 G_COUNT = 2
 G_PHASE = 3
 G_READY = 4
-N_GROUP = 5
+G_STAGE = 5  # ring stage of the step it works on
+N_GROUP = 6
 PHASE_LOAD = 0
 PHASE_SIMT = 1
 PHASE_TENSOR2 = 2
@@ -78,8 +80,11 @@ N_RING = 4
     "int64(int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1], int64[:, ::1], int64[::1], int64[:, ::1],"
     " int64[:, ::1])",
     cache=True,
+    _nrt=False,
 )
-def deliver(n_stages, slots_per_sm, launch_fs, fs_per_mib, record, responses, n_responses, ring, units, in_bytes, open_, log):
+def deliver(
+    n_stages, slots_per_sm, launch_fs, fs_per_mib, record, responses, n_responses, ring, units, in_bytes, open_, log
+):
     """Take responses (n, 2: time, ring row; sorted by time) into the SMs through their ingress ports.
 
     ring (rows, 4), units (SMs, 3: time each unit is free), in_bytes (rows): bytes that a stage brings in. Gaps of the port are
@@ -108,26 +113,173 @@ def deliver(n_stages, slots_per_sm, launch_fs, fs_per_mib, record, responses, n_
     return n_log
 
 
-@njit("int64(int64, int64)", cache=True, inline="always")
+@njit(cache=True, _nrt=False)
 def _edge(time_fs, period_fs):
     return -(-time_fs // period_fs) * period_fs
 
 
-@njit("int64(int64, int64, int64, int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])", cache=True)
-def _emit_gap(line, free_fs, resident_fs, start_fs, reason, end_fs, amount, launch_fs, open_, n_log, log):
-    """Log the wait before a unit's work (launch until the CTA is resident, then `reason`) and the work itself."""
-    if free_fs < start_fs:
-        edge = min(max(resident_fs, free_fs), start_fs)
-        n_log = emit(line, free_fs, edge, STALL_LAUNCH, 0, open_, n_log, log)
-        n_log = emit(line, edge, start_fs, reason, 0, open_, n_log, log)
-    return emit(line, start_fs, end_fs, BUSY, amount, open_, n_log, log)
+@njit(cache=True, _nrt=False)
+def _occupy(unit, sm, resident_fs, start_fs, reason, end_fs, amount, record, units, open_, n_log, log):
+    """Take a unit of an SM; log the wait before (launch until the CTA is resident, then `reason`) and the work itself."""
+    if record:
+        line = sm * N_UNITS + unit
+        free_fs = units[sm, unit]
+        if free_fs < start_fs:
+            edge = min(max(resident_fs, free_fs), start_fs)
+            n_log = emit(line, free_fs, edge, STALL_LAUNCH, 0, open_, n_log, log)
+            n_log = emit(line, edge, start_fs, reason, 0, open_, n_log, log)
+        n_log = emit(line, start_fs, end_fs, BUSY, amount, open_, n_log, log)
+    units[sm, unit] = end_fs
+    return n_log
+
+
+@njit(cache=True, _nrt=False)
+def _group_ready(group, row, loaded, sm, classes, ctas, groups, ring, units):
+    """Return when a group of warps can take its next action; NEVER while its data or its CTA is missing."""
+    cta = groups[group, G_CTA]
+    if cta < 0:
+        return NEVER
+    phase = groups[group, G_PHASE]
+    ready = groups[group, G_READY]
+    if phase == PHASE_LOAD:
+        if groups[group, G_COUNT] >= loaded or ring[row, B_ARRIVE] == NEVER:
+            return NEVER
+        ready = max(ready, ring[row, B_ARRIVE])
+        if classes[ctas[cta, K_CLASS], C_TENSOR1] > 0:
+            ready = max(ready, units[sm, TENSOR])
+    elif phase == PHASE_TENSOR2:
+        ready = max(ready, units[sm, TENSOR])
+    else:
+        ready = max(ready, units[sm, SIMT])
+    return ready
+
+
+@njit(cache=True, _nrt=False)
+def _earliest(sm, until_fs, period_fs, n_stages, n_groups, slots_per_sm, classes, ctas, slots, groups, ring, units):
+    """Return (start, slot, group) of the SM's next action before `until_fs`; group -1 is a load, slot -1 none."""
+    best = until_fs
+    best_slot = -1
+    best_group = -1
+    for slot in range(sm * slots_per_sm, (sm + 1) * slots_per_sm):
+        if slots[slot, L_CTA] >= 0:
+            row = slot * n_stages + slots[slot, L_STAGE]
+            if ring[row, B_USERS] == 0:
+                ready = max(ring[row, B_FREED], slots[slot, L_READY])
+                if ready < best:
+                    best = ready
+                    best_slot = slot
+                    best_group = -1
+        for group in range(slot * n_groups, (slot + 1) * n_groups):
+            row = slot * n_stages + groups[group, G_STAGE]
+            ready = _group_ready(group, row, slots[slot, L_COUNT], sm, classes, ctas, groups, ring, units)
+            if ready < best:
+                ready = _edge(ready, period_fs)
+                if ready < best:
+                    best = ready
+                    best_slot = slot
+                    best_group = group
+    return best, best_slot, best_group
+
+
+@njit(cache=True, _nrt=False)
+def _load(
+    slot, start_fs, n_stages, n_groups, stride, period_fs, send_fs, classes, ctas, slots, ring, in_bytes, requests, n
+):
+    """Issue the load of a slot's next step: takes a free ring stage, writes request row n; returns n + 1."""
+    cta = slots[slot, L_CTA]
+    step = slots[slot, L_STEP]
+    kind = ctas[cta, K_CLASS]
+    last = step + 1 == classes[kind, C_STEPS]
+    once = classes[kind, C_ONCE]
+    tile_a = ctas[cta, K_TILE_A]
+    if once == 0 and tile_a >= 0:
+        tile_a += step
+    elif step > 0:
+        tile_a = -1
+        once = 0
+    row = slot * n_stages + slots[slot, L_STAGE]
+    ring[row, B_ISSUE] = start_fs
+    ring[row, B_ARRIVE] = NEVER
+    ring[row, B_USERS] = n_groups
+    in_bytes[row] = (classes[kind, C_IN_LAST] if last else classes[kind, C_IN]) + once
+    requests[n, 0] = start_fs + send_fs
+    requests[n, 1] = row
+    requests[n, 2] = tile_a
+    requests[n, 3] = ctas[cta, K_TILE_B] + step if ctas[cta, K_TILE_B] >= 0 else -1
+    requests[n, 4] = (classes[kind, C_READ_LAST] if last else classes[kind, C_READ]) + once
+    slots[slot, L_COUNT] += 1
+    slots[slot, L_STAGE] = 0 if slots[slot, L_STAGE] + 1 == n_stages else slots[slot, L_STAGE] + 1
+    slots[slot, L_STEP] = 0 if last else step + 1
+    slots[slot, L_READY] = start_fs + period_fs
+    if last:
+        slots[slot, L_CTA] = cta + stride if stride > 0 and cta + stride < ctas.shape[0] else -1
+    return n + 1
+
+
+@njit(cache=True, _nrt=False)
+def _work(
+    group, row, n_stages, sm, resident_fs, start_fs, record, classes, ctas, groups, ring, units, open_, n_log, log
+):
+    """Carry out a group's phase of a step (matrix, vector, matrix work); free the ring stage after the last one."""
+    kind = ctas[groups[group, G_CTA], K_CLASS]
+    phase = groups[group, G_PHASE]
+    has_tensor = classes[kind, C_TENSOR1] > 0
+    end = start_fs
+    if phase == PHASE_LOAD:
+        end += classes[kind, C_TENSOR1]
+        if has_tensor:
+            waited = STALL_MEMORY if ring[row, B_ARRIVE] > groups[group, G_READY] else STALL_OPERAND
+            macs = classes[kind, C_MACS1]
+            n_log = _occupy(TENSOR, sm, resident_fs, start_fs, waited, end, macs, record, units, open_, n_log, log)
+    elif phase == PHASE_SIMT:
+        end += classes[kind, C_SIMT]
+        waited = STALL_OPERAND if has_tensor else STALL_MEMORY
+        ops = classes[kind, C_OPS]
+        n_log = _occupy(SIMT, sm, resident_fs, start_fs, waited, end, ops, record, units, open_, n_log, log)
+    else:
+        end += classes[kind, C_TENSOR2]
+        macs = classes[kind, C_MACS2]
+        n_log = _occupy(TENSOR, sm, resident_fs, start_fs, STALL_OPERAND, end, macs, record, units, open_, n_log, log)
+    groups[group, G_READY] = end
+    phase += 1
+    if phase == PHASE_SIMT and classes[kind, C_SIMT] == 0:
+        phase += 1
+    if phase == PHASE_TENSOR2 and classes[kind, C_TENSOR2] == 0:
+        phase += 1
+    groups[group, G_PHASE] = phase
+    if phase == PHASE_EPILOGUE:
+        ring[row, B_USERS] -= 1
+        ring[row, B_FREED] = max(ring[row, B_FREED], end)
+        groups[group, G_COUNT] += 1
+        groups[group, G_STAGE] = 0 if groups[group, G_STAGE] + 1 == n_stages else groups[group, G_STAGE] + 1
+        groups[group, G_STEP] += 1
+        if groups[group, G_STEP] < classes[kind, C_STEPS]:
+            groups[group, G_PHASE] = PHASE_LOAD
+    return n_log
+
+
+@njit(cache=True, _nrt=False)
+def _finish(group, sm, resident_fs, start_fs, stride, record, classes, ctas, groups, units, open_, n_log, log):
+    """Carry out a group's epilogue and go on with the next CTA of a persistent kernel; returns n_log."""
+    cta = groups[group, G_CTA]
+    kind = ctas[cta, K_CLASS]
+    end = start_fs + classes[kind, C_EPILOGUE]
+    if end > start_fs:
+        ops = classes[kind, C_EPILOGUE_OPS]
+        n_log = _occupy(SIMT, sm, resident_fs, start_fs, STALL_OPERAND, end, ops, record, units, open_, n_log, log)
+    groups[group, G_READY] = end
+    groups[group, G_STEP] = 0
+    groups[group, G_PHASE] = PHASE_LOAD
+    groups[group, G_CTA] = cta + stride if stride > 0 and cta + stride < ctas.shape[0] else -1
+    return n_log
 
 
 @njit(
-    "int64(int64, int64, int64, int64, int64, int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    " int64[::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    " int64[:, ::1], int64[::1])",
+    "int64(int64, int64, int64, int64, int64, int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[:, ::1],"
+    " int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
+    " int64[:, ::1], int64[:, ::1], int64[::1])",
     cache=True,
+    _nrt=False,
 )
 def advance_sms(
     until_fs,
@@ -155,220 +307,82 @@ def advance_sms(
 ):
     """Carry out every action that starts before `until_fs`, on every SM, earliest first.
 
-    Actions are: issue the load of the next step (a free stage is the credit), matrix work, vector work, epilogue with store.
-    `stride` > 0: a slot goes on with CTA + stride by itself and loads ahead over the boundary (persistent kernel);
-    0: it reports in finished (n, 2: time, slot) and waits for the dispatcher.
+    Actions are: issue the load of the next step (a free stage is the credit), matrix work, vector work, epilogue with
+    store. `stride` > 0: a slot goes on with CTA + stride by itself and loads ahead over the boundary (persistent
+    kernel); 0: it reports in finished (n, 2: time, slot) and waits for the dispatcher.
     requests (n, 5) and stores (n, 3) carry their arrival at the L2 (`send_fs` later), in the order of SMs, not of time.
-    counts (5, in/out): rows in requests, stores, finished, log; CTAs completed; time of the last completion.
+    counts (6, in/out): rows in requests, stores, finished, log; groups that completed a CTA; time of the last of them.
     Returns 0, or 1 when an output is nearly full: take what is there and call again with the same `until_fs`.
     """
-    n_sms = units.shape[0]
-    n_requests = counts[0]
-    n_stores = counts[1]
-    n_finished = counts[2]
-    n_log = counts[3]
-    status = 0
-    for sm in range(n_sms):
+    for sm in range(units.shape[0]):
         while True:
             if (
-                n_requests + 1 >= requests.shape[0]
-                or n_stores + 1 >= stores.shape[0]
-                or n_finished + 1 >= finished.shape[0]
-                or n_log + 4 >= log.shape[0]
+                counts[0] + 1 >= requests.shape[0]
+                or counts[1] + 1 >= stores.shape[0]
+                or counts[2] + 1 >= finished.shape[0]
+                or counts[3] + 4 >= log.shape[0]
             ):
-                status = 1
+                return 1
+            start, slot, group = _earliest(
+                sm, until_fs, period_fs, n_stages, n_groups, slots_per_sm, classes, ctas, slots, groups, ring, units
+            )
+            if slot < 0:
                 break
-            best = until_fs
-            best_slot = -1
-            best_group = -1
-            for slot in range(sm * slots_per_sm, (sm + 1) * slots_per_sm):
-                if slots[slot, L_CTA] >= 0:
-                    row = slot * n_stages + slots[slot, L_COUNT] % n_stages
-                    if ring[row, B_USERS] == 0:
-                        ready = max(ring[row, B_FREED], slots[slot, L_READY])
-                        if ready < best:
-                            best = ready
-                            best_slot = slot
-                            best_group = -1
-                for group in range(slot * n_groups, (slot + 1) * n_groups):
-                    cta = groups[group, G_CTA]
-                    if cta < 0:
-                        continue
-                    phase = groups[group, G_PHASE]
-                    ready = groups[group, G_READY]
-                    if phase == PHASE_LOAD:
-                        if groups[group, G_COUNT] >= slots[slot, L_COUNT]:
-                            continue
-                        arrive = ring[slot * n_stages + groups[group, G_COUNT] % n_stages, B_ARRIVE]
-                        if arrive == NEVER:
-                            continue
-                        ready = max(ready, arrive)
-                        if classes[ctas[cta, K_CLASS], C_TENSOR1] > 0:
-                            ready = max(ready, units[sm, TENSOR])
-                    elif phase == PHASE_TENSOR2:
-                        ready = max(ready, units[sm, TENSOR])
-                    else:
-                        ready = max(ready, units[sm, SIMT])
-                    ready = _edge(ready, period_fs)
-                    if ready < best:
-                        best = ready
-                        best_slot = slot
-                        best_group = group
-            if best_slot < 0:
-                break
-            slot = best_slot
-            if best_group < 0:
-                cta = slots[slot, L_CTA]
-                step = slots[slot, L_STEP]
-                kind = ctas[cta, K_CLASS]
-                row = slot * n_stages + slots[slot, L_COUNT] % n_stages
-                last = step + 1 == classes[kind, C_STEPS]
-                ring[row, B_ISSUE] = best
-                ring[row, B_ARRIVE] = NEVER
-                ring[row, B_USERS] = n_groups
-                once = classes[kind, C_ONCE]
-                tile_a = ctas[cta, K_TILE_A]
-                if once == 0 and tile_a >= 0:
-                    tile_a += step
-                elif step > 0:
-                    tile_a = -1
-                    once = 0
-                in_bytes[row] = (classes[kind, C_IN_LAST] if last else classes[kind, C_IN]) + once
-                requests[n_requests, 0] = best + send_fs
-                requests[n_requests, 1] = row
-                requests[n_requests, 2] = tile_a
-                requests[n_requests, 3] = ctas[cta, K_TILE_B] + step if ctas[cta, K_TILE_B] >= 0 else -1
-                requests[n_requests, 4] = (classes[kind, C_READ_LAST] if last else classes[kind, C_READ]) + once
-                n_requests += 1
-                slots[slot, L_COUNT] += 1
-                slots[slot, L_STEP] += 1
-                slots[slot, L_READY] = best + period_fs
-                if last:
-                    slots[slot, L_STEP] = 0
-                    slots[slot, L_CTA] = -1
-                    if stride > 0 and cta + stride < ctas.shape[0]:
-                        slots[slot, L_CTA] = cta + stride
+            if group < 0:
+                counts[0] = _load(
+                    slot,
+                    start,
+                    n_stages,
+                    n_groups,
+                    stride,
+                    period_fs,
+                    send_fs,
+                    classes,
+                    ctas,
+                    slots,
+                    ring,
+                    in_bytes,
+                    requests,
+                    counts[0],
+                )
                 continue
-            group = best_group
-            cta = groups[group, G_CTA]
-            kind = ctas[cta, K_CLASS]
-            phase = groups[group, G_PHASE]
-            row = slot * n_stages + groups[group, G_COUNT] % n_stages
-            before = groups[group, G_READY]
-            end = best
-            next_phase = phase + 1
-            if phase == PHASE_LOAD:
-                end = best + classes[kind, C_TENSOR1]
-                waited = STALL_MEMORY if ring[row, B_ARRIVE] > before else STALL_OPERAND
-                if classes[kind, C_TENSOR1] > 0:
-                    if record:
-                        n_log = _emit_gap(
-                            sm * N_UNITS + TENSOR,
-                            units[sm, TENSOR],
-                            resident_fs[slot],
-                            best,
-                            waited,
-                            end,
-                            classes[kind, C_MACS1],
-                            0,
-                            open_,
-                            n_log,
-                            log,
-                        )
-                    units[sm, TENSOR] = end
-                if classes[kind, C_SIMT] == 0:
-                    next_phase = PHASE_TENSOR2
-            elif phase == PHASE_SIMT:
-                end = best + classes[kind, C_SIMT]
-                if record:
-                    waited = STALL_OPERAND if classes[kind, C_TENSOR1] > 0 else STALL_MEMORY
-                    n_log = _emit_gap(
-                        sm * N_UNITS + SIMT,
-                        units[sm, SIMT],
-                        resident_fs[slot],
-                        best,
-                        waited,
-                        end,
-                        classes[kind, C_OPS],
-                        0,
-                        open_,
-                        n_log,
-                        log,
-                    )
-                units[sm, SIMT] = end
-            elif phase == PHASE_TENSOR2:
-                end = best + classes[kind, C_TENSOR2]
-                if record:
-                    n_log = _emit_gap(
-                        sm * N_UNITS + TENSOR,
-                        units[sm, TENSOR],
-                        resident_fs[slot],
-                        best,
-                        STALL_OPERAND,
-                        end,
-                        classes[kind, C_MACS2],
-                        0,
-                        open_,
-                        n_log,
-                        log,
-                    )
-                units[sm, TENSOR] = end
-            if phase != PHASE_EPILOGUE:
-                if next_phase == PHASE_TENSOR2 and classes[kind, C_TENSOR2] == 0:
-                    next_phase = PHASE_EPILOGUE
-                groups[group, G_READY] = end
-                if next_phase < PHASE_EPILOGUE:
-                    groups[group, G_PHASE] = next_phase
-                    continue
-                ring[row, B_USERS] -= 1
-                ring[row, B_FREED] = max(ring[row, B_FREED], end)
-                groups[group, G_COUNT] += 1
-                groups[group, G_STEP] += 1
-                groups[group, G_PHASE] = PHASE_LOAD
-                if groups[group, G_STEP] == classes[kind, C_STEPS]:
-                    groups[group, G_PHASE] = PHASE_EPILOGUE
-                continue
-            end = best + classes[kind, C_EPILOGUE]
-            if record and classes[kind, C_EPILOGUE] > 0:
-                n_log = _emit_gap(
-                    sm * N_UNITS + SIMT,
-                    units[sm, SIMT],
-                    resident_fs[slot],
-                    best,
-                    STALL_OPERAND,
-                    end,
-                    classes[kind, C_EPILOGUE_OPS],
-                    0,
+            resident = resident_fs[slot]
+            if groups[group, G_PHASE] != PHASE_EPILOGUE:
+                stage = slot * n_stages + groups[group, G_STAGE]
+                counts[3] = _work(
+                    group,
+                    stage,
+                    n_stages,
+                    sm,
+                    resident,
+                    start,
+                    record,
+                    classes,
+                    ctas,
+                    groups,
+                    ring,
+                    units,
                     open_,
-                    n_log,
+                    counts[3],
                     log,
                 )
-            if classes[kind, C_EPILOGUE] > 0:
-                units[sm, SIMT] = end
-            if classes[kind, C_STORE] > 0:
-                stores[n_stores, 0] = end + send_fs
-                stores[n_stores, 1] = classes[kind, C_STORE]
-                stores[n_stores, 2] = ctas[cta, K_TILE_OUT] + (group % n_groups) if ctas[cta, K_TILE_OUT] >= 0 else -1
-                n_stores += 1
-            groups[group, G_READY] = end
-            groups[group, G_STEP] = 0
-            groups[group, G_PHASE] = PHASE_LOAD
-            groups[group, G_CTA] = -1
+                continue
+            cta = groups[group, G_CTA]
+            counts[3] = _finish(
+                group, sm, resident, start, stride, record, classes, ctas, groups, units, open_, counts[3], log
+            )
+            end = groups[group, G_READY]
+            if classes[ctas[cta, K_CLASS], C_STORE] > 0:
+                stores[counts[1], 0] = end + send_fs
+                stores[counts[1], 1] = classes[ctas[cta, K_CLASS], C_STORE]
+                stores[counts[1], 2] = ctas[cta, K_TILE_OUT] + group % n_groups if ctas[cta, K_TILE_OUT] >= 0 else -1
+                counts[1] += 1
             counts[4] += 1
             counts[5] = max(counts[5], end)
-            if stride > 0:
-                if cta + stride < ctas.shape[0]:
-                    groups[group, G_CTA] = cta + stride
-            else:
+            if stride == 0:
                 slots[slot, L_OPEN_GROUPS] -= 1
                 if slots[slot, L_OPEN_GROUPS] == 0:
-                    finished[n_finished, 0] = end
-                    finished[n_finished, 1] = slot
-                    n_finished += 1
-        if status == 1:
-            break
-    counts[0] = n_requests
-    counts[1] = n_stores
-    counts[2] = n_finished
-    counts[3] = n_log
-    return status
+                    finished[counts[2], 0] = end
+                    finished[counts[2], 1] = slot
+                    counts[2] += 1
+    return 0

@@ -64,7 +64,9 @@ class GemmTiling:
 
 def candidates(machine: GpuMachine, shape: GemmShape) -> list[GemmTiling]:
     """Return the most promising tilings by the closed form, best first; as many as are to be simulated."""
-    ranked = sorted(_possible(machine, shape), key=lambda tiling: (estimate_cycles(machine, shape, tiling), tiling.label()))
+    ranked = sorted(
+        _possible(machine, shape), key=lambda tiling: (estimate_cycles(machine, shape, tiling), tiling.label())
+    )
     return ranked[: machine.candidates_simulated]
 
 
@@ -287,7 +289,9 @@ def _class_row(
         small, large = sorted((size[0] * k * x_bytes, size[1] * k * w_bytes))
         row[into] = small + large
         row[read] = small + large // tiling.cluster
-    cycles = machine.matrix_cycles(tiling.rows, tiling.columns, step, shape.dtype) + machine.matrix_issue_overhead_cycles
+    cycles = (
+        machine.matrix_cycles(tiling.rows, tiling.columns, step, shape.dtype) + machine.matrix_issue_overhead_cycles
+    )
     row[sm.C_STEPS] = steps
     row[sm.C_TENSOR1] = machine.fs(cycles / n_groups)
     row[sm.C_MACS1] = tiling.rows * tiling.columns * step // n_groups

@@ -77,14 +77,16 @@ class L2Cache(Component):
             until_fs = FOREVER if last else window_fs + self.timing.send_fs
             responses, misses = self.serve(until_fs, requests, self._due(stores, until_fs), fills)
             self.responses.send(responses)
-            self.misses.send(misses)
+            self.misses.send((misses, FOREVER if last else until_fs + self.timing.lookup_fs))
             fills = yield self.fills.receive()
 
     def _due(self, stores: Rows, until_fs: int) -> Rows:
-        """Return the stores that arrive before `until_fs`; an epilogue announces its store before it is over."""
-        if len(self.announced):
-            stores = np.concatenate((self.announced, stores))
-            stores = stores[np.argsort(stores[:, 0], kind="stable")]
+        """Return the stores that arrive before `until_fs`; an epilogue announces its store before it is over.
+
+        Stores of one time are ordered by what they are, so that their order does not depend on the windows.
+        """
+        stores = np.concatenate((self.announced, stores))
+        stores = stores[np.lexsort((stores[:, l2.W_TILE], stores[:, l2.W_BYTES], stores[:, l2.W_TIME]))]
         due = int(np.searchsorted(stores[:, 0], until_fs))
         self.announced = stores[due:]
         return stores[:due]

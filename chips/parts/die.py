@@ -42,12 +42,9 @@ def run_kernel(timing: DieTiming, kernel: TileKernel, backlog: Rows, record: boo
     """Simulate one kernel; `backlog` (channels, 2) is what the kernel before left, as in Outcome."""
     env = simpy.Environment()
     quantum_fs = timing.quantum_fs
-    requests = Port(env, timing.send_fs)
-    responses = Port(env, quantum_fs - timing.send_fs)
-    misses = Port(env, timing.lookup_fs)
-    fills = Port(env, quantum_fs - timing.lookup_fs)
-    finished = Port(env, quantum_fs // 2)
-    assignments = Port(env, quantum_fs - quantum_fs // 2)
+    requests, responses = _round_trip(env, timing.send_fs, quantum_fs)
+    misses, fills = _round_trip(env, timing.lookup_fs, quantum_fs)
+    finished, assignments = _round_trip(env, quantum_fs // 2, quantum_fs)
     first_l2 = timing.n_sms * sm.N_UNITS
     sm_log = ActivityLog(first_l2, 0, record)
     l2_log = ActivityLog(N_L2_LINES, first_l2, record)
@@ -66,6 +63,12 @@ def run_kernel(timing: DieTiming, kernel: TileKernel, backlog: Rows, record: boo
     left_fs = np.maximum(dram.free_fs - duration_fs, 0)
     activity = Activity.joined(sm_log.activity(), l2_log.activity(), hbm)
     return Outcome(duration_fs, np.stack((left_fs, left), axis=1), activity, _counters(cache, dram))
+
+
+def _round_trip(env: simpy.Environment, there_fs: int, quantum_fs: int) -> tuple[Port, Port]:
+    """Return ports there and back that take one window in all, so that the parts at both ends stay in step."""
+    there_fs = min(there_fs, quantum_fs)
+    return Port(env, there_fs), Port(env, quantum_fs - there_fs)
 
 
 def background(timing: DieTiming, backlog: Rows, duration_fs: int) -> tuple[Activity, Rows]:

@@ -29,13 +29,22 @@ class DramChannels(Component):
         if log.record:
             log.begin(backlog)
         self.regs = np.zeros(3, np.int64)
+        self.announced = np.empty((0, 4), np.int64)
         super().__init__(env, "hbm")
 
     def run(self) -> Generator[simpy.Event, Any, None]:
         """Serve one batch of misses a window."""
         while True:
-            misses: Rows = yield self.misses.receive()
-            self.fills.send(self.serve(misses))
+            misses, until_fs = yield self.misses.receive()
+            self.fills.send(self.serve(self._due(misses, until_fs)))
+
+    def _due(self, misses: Rows, until_fs: int) -> Rows:
+        """Return what arrives before `until_fs`, first come first; a store announces its write while it waits for the L2."""
+        misses = np.concatenate((self.announced, misses))
+        misses = misses[np.argsort(misses[:, 0], kind="stable")]
+        due = int(np.searchsorted(misses[:, 0], until_fs))
+        self.announced = misses[due:]
+        return misses[:due]
 
     def serve(self, misses: Rows) -> Rows:
         """Time a batch (n, 4: time, bytes, read/write, tile); return the fills (n, 2: time, tile)."""

@@ -201,4 +201,12 @@ class SwitchedFabric(Fabric):
         egress = activity.component == self.first_component
         counters = {"link_bytes": int(activity.amount[egress].sum())}
         energy = {"link": round(self.parameters.energy * 8 / 2)}  # half at each end
-        return Cell((operator.kind, operator.output_bytes, group, algorithm), name, operator.kind, duration_fs, activity, energy, counters)
+        return Cell(
+            (operator.kind, operator.output_bytes, group, algorithm),
+            name,
+            operator.kind,
+            duration_fs,
+            activity,
+            energy,
+            counters,
+        )

@@ -57,6 +57,8 @@ class DieTiming:
 
     @property
     def quantum_fs(self) -> int:
-        """The longest window in which no part can hear of what another did within it."""
-        cache_round = self.send_fs + self.lookup_fs + self.respond_fs
-        return min(cache_round, self.lookup_fs + self.dram_latency_fs, self.dispatch_fs)
+        """The longest window in which no part can hear of what another did within it.
+
+        From SM to cache and back a fill on its way may answer a request without a lookup, so the lookup is no lookahead.
+        """
+        return min(self.send_fs + self.respond_fs, self.lookup_fs + self.dram_latency_fs, self.dispatch_fs)
