@@ -70,7 +70,11 @@ class Recorder:
         try:
             if error is None:
                 self._complete()
-            else:
+        except BaseException:
+            self._keep_part()
+            raise
+        else:
+            if error is not None:
                 self._keep_part()
         finally:
             self._file.close()

@@ -238,6 +238,9 @@ def test_a_run_whose_placements_name_no_operator_does_not_close_whole(tmp_path: 
         recorder.add_placements([Placement(recorder.add_cell(busy_cell(0, 2)), 0, 1, 0, 0, 1)])
         recorder.operators({"name": ["only one"]})
     assert not (tmp_path / "r").exists()
+    with open_run(tmp_path / "r.part") as run:
+        assert not run.complete
+        assert len(run.cells) == 1
 
 
 def test_texts_of_any_length_and_language_come_back(tmp_path: Path) -> None:
