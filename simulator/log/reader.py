@@ -17,14 +17,7 @@ from numpy.typing import NDArray
 from dieshot.simulator.engine.cell import BUSY, STATES, Activity, Cell, ComponentSpec
 from dieshot.simulator.errors import InputError, nearest_name
 from dieshot.simulator.log.expand import CycleWindow, Int64
-from dieshot.simulator.log.record import (
-    CellRecord,
-    CellTotals,
-    ComponentRecord,
-    ComponentTotals,
-    CyclesWindow,
-    Stage,
-)
+from dieshot.simulator.log.record import CellRecord, CellTotals, ComponentRecord, ComponentTotals, CyclesWindow, Stage
 from dieshot.simulator.log.stored import StoredRun, integers_by_name
 from dieshot.simulator.log.strict import child, members, open_strict, reading, rows_of, scalar_of
 from dieshot.simulator.log.window import Placed, placed_window
