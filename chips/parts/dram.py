@@ -25,7 +25,7 @@ class DramChannels(Component):
         self.misses = misses
         self.fills = fills
         self.log = log
-        self.free_fs = np.ascontiguousarray(backlog[:, 0])
+        self.free_fs = backlog[:, 0].copy()
         if log.record:
             log.begin(backlog)
         self.regs = np.zeros(3, np.int64)
