@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dieshot.chips.mapping.lower import kernel_choices, region_key
+from dieshot.chips.mapping.ahead import region_starts
+from dieshot.chips.mapping.library import Library
+from dieshot.chips.mapping.lower import region_key
 from dieshot.chips.mapping.machine import GpuMachine
 from dieshot.chips.mapping.residency import L2Contents
 from dieshot.chips.parameters.gpu import GpuParameters
@@ -21,6 +23,7 @@ from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentS
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces.operator import Operator
 
 HBM_BITS_PER_PIN_AND_CYCLE = 4
@@ -47,7 +50,7 @@ class Gpu(Chip):
         self.timing = _timing(parameters, self.clock)
         self.machine = _machine(parameters, self.timing)
         self._cells: dict[Hashable, tuple[tuple[Cell, ...], Backlog]] = {}
-        self._chosen: dict[Hashable, Sequence[TileKernel]] = {}
+        self.library = Library(self.timing, self.machine)
 
     @property
     def memory_bytes(self) -> int:
@@ -73,6 +76,15 @@ class Gpu(Chip):
     def components(self) -> Sequence[ComponentSpec]:
         """Return three units an SM, the L2's data pipe, the DRAM channels."""
         return _components(self.parameters, self.timing)
+
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
+        """Refuse operators without a matrix unit; choose kernels in worker processes; see Chip."""
+        blocks = {id(block): block for steps in stages for step in steps for block in step.blocks}
+        for block in blocks.values():
+            for operator in block.operators:
+                self._refuse(operator)
+        if processes > 1:
+            self.library.choose_ahead(region_starts(stages, self.timing.l2_capacity_bytes), processes)
 
     def carry_out(self, operator: Operator, state: GpuState, record: bool = True) -> OperatorOutcome:
         """Simulate an operator; see Chip."""
@@ -133,7 +145,7 @@ class Gpu(Chip):
     def _simulate(
         self, operator: Operator, resident: int, backlog: Backlog, record: bool, key: Hashable
     ) -> tuple[tuple[Cell, ...], Backlog]:
-        chosen = self._choose(operator, resident)
+        chosen = self.library.choose(operator, resident)
         cells = []
         for index, kernel in enumerate(chosen):
             outcome = run_kernel(self.timing, kernel, _rows(backlog), record)
@@ -141,27 +153,6 @@ class Gpu(Chip):
             cells.append(_cell((key, index), kernel, outcome, serial))
             backlog = _pairs(outcome.backlog)
         return tuple(cells), backlog
-
-    def _choose(self, operator: Operator, resident: int) -> Sequence[TileKernel]:
-        """Return the alternative that is fastest when simulated from a quiet chip, as a tuned library would."""
-        key = region_key(operator, resident)
-        if key not in self._chosen:
-            choices = kernel_choices(self.machine, operator, resident)
-            best = 0
-            if len(choices) > 1:
-                times = [self._duration_fs(choice) for choice in choices]
-                best = times.index(min(times))
-            self._chosen[key] = choices[best]
-        return self._chosen[key]
-
-    def _duration_fs(self, kernels: Sequence[TileKernel]) -> int:
-        backlog = np.zeros((self.timing.n_channels, 2), np.int64)
-        total = 0
-        for kernel in kernels:
-            outcome = run_kernel(self.timing, kernel, backlog, record=False)
-            backlog = outcome.backlog
-            total += outcome.duration_fs
-        return total
 
 
 def _rows(backlog: Backlog) -> Rows:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
 from dieshot.simulator.engine.fabric import LocalCosts
 
+if TYPE_CHECKING:
+    from dieshot.simulator.engine.machine import StepLike
+
 
 class UnsupportedError(ValueError):
     """An operator, number format or model that a chip cannot run; the message says which and why, in one line."""
+
+
+class WorkerLostError(RuntimeError):
+    """A worker process ended before it had done its work; the message says so in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +55,15 @@ class Chip(ABC):
     def initial_state(self) -> Hashable:
         """The state before the first operator: nothing cached, nothing under way."""
 
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:  # noqa: B027
+        """Look at what is to come: UnsupportedError if any of it cannot run; with several processes, simulate ahead.
+
+        Nothing that is prepared may change an outcome. WorkerLostError if a worker process is killed.
+        """
+
     @abstractmethod
     def carry_out(self, operator: Any, state: Hashable, record: bool = True) -> OperatorOutcome:
-        """Simulate an operator (traces.Operator, as one rank sees it) that starts in `state`; UnsupportedError if it cannot run."""
+        """Simulate a traces.Operator, as a rank sees it, that starts in `state`; UnsupportedError if it cannot run."""
 
     @abstractmethod
     def drain(self, state: Hashable) -> tuple[Cell | None, Hashable]:
@@ -58,7 +71,7 @@ class Chip(ABC):
 
     @abstractmethod
     def alongside(self, cell: Cell, operator: Any, state: Hashable) -> tuple[Cell, Hashable]:
-        """Return a collective's cell with what goes on in the chip beside it, and the state when its result is there."""
+        """Return a collective's cell with what goes on in the chip beside it, and the state when it is done."""
 
     @property
     @abstractmethod
@@ -67,4 +80,4 @@ class Chip(ABC):
 
     @abstractmethod
     def peaks(self) -> Mapping[str, float]:
-        """Return peak rates for bounds: macs_per_s by format as 'mac:fp8', 'hbm_bytes_per_s', 'link_bytes_per_s', ..."""
+        """Return peak rates for bounds: MAC/s by format as 'mac:fp8', bytes/s as 'hbm', 'l2', 'link', ..."""

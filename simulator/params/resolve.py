@@ -11,7 +11,7 @@ from dieshot.simulator.errors import InputError, nearest_name
 from dieshot.simulator.params.canonical import canonical_text
 from dieshot.simulator.params.catalog import catalog_sources
 from dieshot.simulator.params.document import Document
-from dieshot.simulator.params.evaluation import Evaluation, base_range
+from dieshot.simulator.params.evaluation import OVERRIDDEN_WHY, Evaluation, base_range
 from dieshot.simulator.params.override import Override, apply_overrides
 from dieshot.simulator.params.parameter import Parameter, Parameters, collect
 from dieshot.simulator.params.quantity import Quantity
@@ -164,5 +164,5 @@ def _record(
         data=leaf.data,
         residual=None if leaf.residual is None else str(leaf.residual),
         note=leaf.note,
-        overridden=overridden,
+        overridden=overridden or leaf.why == OVERRIDDEN_WHY,  # also when read back from a run's own text
     )

@@ -98,5 +98,3 @@ class Totals:
         """Energy by component kind, and static."""
         parts = {kind: fj / FJ_PER_JOULE for kind, fj in self.dynamic_fj.items()}
         return parts | {"static": self.static_fj / FJ_PER_JOULE}
-
-

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dieshot.simulator.engine.cell import Cell, Placement
+from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.engine.machine import OperatorRun, StepPlacement
+from dieshot.simulator.errors import InputError
 from dieshot.simulator.log.recorder import Recorder
 from dieshot.simulator.studies.account import Account
 from dieshot.simulator.studies.bounds import roofline
@@ -19,6 +21,8 @@ from dieshot.simulator.studies.result import Run
 from dieshot.simulator.studies.setup import SystemSetup, split
 from dieshot.simulator.studies.summary import summarize
 from dieshot.traces import Operator, Partition, Trace
+
+Progress = Callable[[str, int, int], None]
 
 FLUSH_SECONDS = 5.0
 NO_OPERATOR = -1
@@ -30,25 +34,29 @@ def execute(
     *,
     tensor_parallel: int | None,
     pipeline_parallel: int | None,
-    output: Path | None,
+    output: Path | str | None,
     compression: str,
     processes: int,
-    options: dict[str, Any],
-    progress: Callable[[str, int, int], None] | None,
+    progress: Progress | None,
     started: float,
 ) -> Run:
     """Run the trace; see studies.run.run for the arguments."""
     parts = split(setup, trace, tensor_parallel, pipeline_parallel)
-    options = options | {"tensor_parallel": parts.tensor_parallel, "pipeline_parallel": parts.pipeline_parallel}
-    recorder = Recorder(output, compression) if output is not None else None
+    stages = [stage.steps for stage in parts.stages]
+    try:
+        setup.chip.prepare(stages, processes)
+    except UnsupportedError as error:
+        raise InputError(str(error), file=setup.name) from None
+    path = Path(output) if output is not None else None
+    recorder = Recorder(path, compression) if path is not None else None
     with recorder or nullcontext():
         ledger = Ledger(setup, parts, recorder, progress)
         if recorder is not None:
-            recorder.provenance(**provenance(setup, trace, options))
+            recorder.provenance(**provenance(setup, parts))
             recorder.components(ledger.specs)
             recorder.stages([stage.tensor_parallel for stage in parts.stages])
         machine = setup.machine(parts.tensor_parallel)
-        end_fs = machine.run([stage.steps for stage in parts.stages], ledger.place)
+        end_fs = machine.run(stages, ledger.place)
         summary = summarize(setup, parts, ledger, end_fs)
         if recorder is not None:
             ledger.write(end_fs)
@@ -58,8 +66,8 @@ def execute(
             recorder.wall_clock(wall_clock(started))
     measured = wall_clock(started)
     keys = ("wall_s", "peak_rss_bytes")
-    summary |= {key: measured[key] for key in keys} | {"log_bytes": output.stat().st_size if output else 0}
-    return Run(summary, ledger.columns, output)
+    summary |= {key: measured[key] for key in keys} | {"log_bytes": path.stat().st_size if path else 0}
+    return Run(summary, ledger.columns, path)
 
 
 class Ledger:
@@ -70,7 +78,7 @@ class Ledger:
         setup: SystemSetup,
         parts: Partition,
         recorder: Recorder | None,
-        progress: Callable[[str, int, int], None] | None,
+        progress: Progress | None,
     ) -> None:
         self.setup = setup
         self.parts = parts
@@ -116,7 +124,9 @@ class Ledger:
             self.recorder.flush()
             self._flushed = time.monotonic()
 
-    def _operator_row(self, placed: StepPlacement, phase: str, block: str, operator: Operator, run: OperatorRun) -> None:
+    def _operator_row(
+        self, placed: StepPlacement, phase: str, block: str, operator: Operator, run: OperatorRun
+    ) -> None:
         bound = roofline(operator, self._peaks)
         self.roofline_s += bound.seconds * run.repeat
         if id(operator) not in self._dims:

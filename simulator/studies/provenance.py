@@ -10,14 +10,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dieshot.simulator.studies.setup import SystemSetup
-from dieshot.traces import Trace, trace_text
+from dieshot.traces import Partition, trace_text
 
 LIBRARIES = ("numpy", "numba", "simpy", "h5py", "networkx")
+TRACE_OPTIONS = ("batch", "prompt", "generate", "precision", "kv_precision", "seed", "routing")
 KIB = 1024
 
 
-def provenance(setup: SystemSetup, trace: Trace, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the texts from which the run can be repeated: documents, trace, options, versions."""
+def provenance(setup: SystemSetup, parts: Partition) -> dict[str, Any]:
+    """Return the texts from which the run can be repeated: documents, trace, options, versions.
+
+    The options are those that the run had after all, however it was asked for: a run and its replay have the same.
+    """
+    trace = parts.trace
+    options: dict[str, Any] = {"system": setup.name, "model": trace.model.name}
+    options |= {name: getattr(trace, name) for name in TRACE_OPTIONS}
+    options |= {"tensor_parallel": parts.tensor_parallel, "pipeline_parallel": parts.pipeline_parallel}
     versions = {name: importlib.metadata.version(name) for name in ("dieshot", *LIBRARIES)}
     return {
         **setup.documents,

@@ -12,12 +12,12 @@ from dieshot.simulator.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dieshot.simulator.log.reader import CyclesWindow
+    from dieshot.simulator.log.record import CyclesWindow
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: `summary` (JSON-ready), `operator_columns` (a list per column), and its file if one was written."""
+    """A finished run: `summary` (JSON-ready), `operator_columns` (a list per column), its file if it was recorded."""
 
     summary: Mapping[str, Any]
     operator_columns: Mapping[str, Sequence[Any]]

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from dieshot.simulator.engine.chip import UnsupportedError
-from dieshot.simulator.errors import InputError
-from dieshot.simulator.params import find_path
-from dieshot.simulator.studies.execute import execute
+from dieshot.simulator.studies.execute import Progress, execute
 from dieshot.simulator.studies.result import Run
 from dieshot.simulator.studies.setup import set_up
-from dieshot.traces import build_trace, load_model_config
-
-Progress = Callable[[str, int, int], None]
+from dieshot.simulator.studies.trace import trace
 
 
 def run(
@@ -40,13 +34,13 @@ def run(
     """Simulate `batch` requests of `prompt` tokens in and `generate` out; write the log to `output` if given.
 
     system, model: names of the catalog or paths of a system document and a config.json. sets: overrides such as
-    "chip.hbm.pin_rate=*1.2". Raises InputError (or TraceError) on bad input, UnsupportedError never: it becomes InputError.
+    "chip.hbm.pin_rate=*1.2". processes: how many simulate; the result is the same for any number.
+    Raises InputError (or TraceError) on bad input, UnsupportedError never: it becomes InputError.
     """
     started = time.perf_counter()
     setup = set_up(system, sets)
-    config = load_model_config(find_path("models", model))
-    trace = build_trace(
-        config,
+    operators = trace(
+        model,
         batch=batch,
         prompt=prompt,
         generate=generate,
@@ -55,20 +49,14 @@ def run(
         seed=seed,
         routing=routing,
     )
-    options: dict[str, Any] = {"system": system, "model": model, "sets": list(sets)}
-    options |= {"tensor_parallel": tensor_parallel, "pipeline_parallel": pipeline_parallel}
-    try:
-        return execute(
-            setup,
-            trace,
-            tensor_parallel=tensor_parallel,
-            pipeline_parallel=pipeline_parallel,
-            output=Path(output) if output is not None else None,
-            compression=compression,
-            processes=processes,
-            options=options,
-            progress=progress,
-            started=started,
-        )
-    except UnsupportedError as error:
-        raise InputError(str(error), file=system) from None
+    return execute(
+        setup,
+        operators,
+        tensor_parallel=tensor_parallel,
+        pipeline_parallel=pipeline_parallel,
+        output=output,
+        compression=compression,
+        processes=processes,
+        progress=progress,
+        started=started,
+    )

@@ -26,10 +26,12 @@ from dieshot.simulator.params import (
 )
 from dieshot.traces import Partition, Trace, partition
 
+DOCUMENT_NAMES = ("chip", "fabric")
+
 
 @dataclass(frozen=True)
 class SystemSetup:
-    """A system with its parameters resolved and its chip and fabric built; `fabric_parameters` None without a fabric."""
+    """A system with its parameters resolved, its chip and fabric built; `fabric_parameters` None without a fabric."""
 
     name: str
     system: Resolved[SystemParameters]
@@ -61,15 +63,18 @@ def set_up(system: str, sets: Sequence[str] = ()) -> SystemSetup:
     overrides = parse_overrides(sets)
     document = find_document("systems", system)
     resolved = resolve(document, SystemParameters, overrides_of(overrides, "system"))
-    chip = find_document("chips", resolved.values.chip)
+    chip = find_document("chips", resolved.values.chip, beside=document)
     fabric_name = resolved.values.fabric
-    fabric = find_document("links", fabric_name) if fabric_name else None
+    fabric = find_document("links", fabric_name, beside=document) if fabric_name else None
     return _build(resolved, chip, fabric, overrides)
 
 
 def set_up_texts(texts: dict[str, str], name: str, sets: Sequence[str] = ()) -> SystemSetup:
-    """Return the system of resolved documents as a run keeps them, with further overrides."""
+    """Return the system of resolved documents as a run keeps them, with further overrides; errors show `name`."""
     overrides = parse_overrides(sets)
+    for override in overrides_of(overrides, "system"):
+        if override.path in DOCUMENT_NAMES:
+            raise override.refuse(f"{name} brings its own {override.path}", expected="a system in place of its own")
     documents = {key: document_from_text(text, f"{name}:{key}") for key, text in texts.items()}
     resolved = resolve(documents["system"], SystemParameters, overrides_of(overrides, "system"))
     return _build(resolved, documents["chip"], documents.get("fabric"), overrides)
@@ -117,7 +122,10 @@ def split(setup: SystemSetup, trace: Trace, tensor_parallel: int | None, pipelin
     n_chips = setup.system.values.n_chips
     if tp * pp > n_chips:
         raise InputError(
-            f"a partition of {tp} x {pp} ranks", key="--tp x --pp", value=tp * pp, expected=f"at most {n_chips} chips of {setup.name}"
+            f"a partition of {tp} x {pp} ranks",
+            key="--tp x --pp",
+            value=tp * pp,
+            expected=f"at most {n_chips} chips of {setup.name}",
         )
     parts = partition(trace, tp, pp)
     _check_capacity(setup, parts)

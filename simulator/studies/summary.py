@@ -46,7 +46,10 @@ def summarize(setup: SystemSetup, parts: Partition, ledger: Ledger, end_fs: int)
         "cycles": -(-end_fs // ledger.specs[0].clock_period_fs),
         "utilization": totals.utilization(),
         "stall_fractions": totals.fractions(_main_kind(ledger)),
-        "bounds": {"roofline_s": ledger.roofline_s, "serial_s": ledger.serial_fs / FS_PER_SECOND + _gaps_s(setup, parts)},
+        "bounds": {
+            "roofline_s": ledger.roofline_s,
+            "serial_s": ledger.serial_fs / FS_PER_SECOND + _gaps_s(setup, parts),
+        },
         "operators": _operators(ledger, end_fs),
         "assumed_parameters_read": _assumed(setup),
     }

@@ -1,0 +1,129 @@
+"""What the catalog holds: names by kind, and every parameter of one document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from dieshot.simulator.errors import InputError, listed, nearest_name
+from dieshot.simulator.params import (
+    CatalogKind,
+    Document,
+    LinkParameters,
+    Resolved,
+    SystemParameters,
+    find_document,
+    find_path,
+    resolve,
+)
+from dieshot.simulator.params import list_names as names_of_kind
+from dieshot.simulator.params.catalog import shown_path
+from dieshot.simulator.studies.setup import architecture_of
+from dieshot.traces import load_model_config
+
+KINDS: tuple[CatalogKind, ...] = ("chips", "systems", "links", "models")
+# The key by which a document that is given as a file shows its kind.
+TELLING_KEYS: dict[CatalogKind, str] = {"chips": "architecture", "systems": "chip", "links": "topology"}
+
+
+def list_names(kind: str) -> list[str]:
+    """Return the names of the catalog's "systems", "chips", "models" or "links", sorted."""
+    if kind not in KINDS:
+        raise InputError(f"unknown kind '{kind}'", expected=listed(KINDS), nearest=nearest_name(kind, KINDS))
+    return names_of_kind(kind)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Return {kind, name, file, parameters} of a chip, system, link or model by name or file.
+
+    Where kinds share a name the first of `KINDS` is meant, and `also` names the others: "systems/h100-sxm" is one.
+    InputError with the nearest name of any kind where nothing has that name.
+    """
+    kind, _, rest = name.partition("/")
+    if kind in TELLING_KEYS or kind == "models":
+        found: list[CatalogKind] = [each for each in KINDS if each == kind and rest in names_of_kind(each)]
+        name = rest if found else name
+    else:
+        found = [each for each in KINDS if name in names_of_kind(each)]
+    if not found:
+        return _describe_file(name)
+    record = _DESCRIBED[found[0]](name)
+    also = ", ".join(f"{each}/{name}" for each in found[1:])
+    return record | ({"also": also} if also else {})
+
+
+def _describe_file(name: str) -> dict[str, Any]:
+    if not Path(name).is_file():
+        every = [each for kind in KINDS for each in names_of_kind(kind)]
+        nearest = nearest_name(name.rpartition("/")[2], every)
+        raise InputError(f"nothing is called '{name}'", expected="a name of `dieshot list` or a file", nearest=nearest)
+    if name.endswith(".json"):
+        return _model(name)
+    path = name if "/" in name else f"./{name}"
+    problems = []
+    for kind, key in TELLING_KEYS.items():
+        try:
+            document = find_document(kind, path)
+        except InputError as problem:  # such as an extended document of another kind
+            problems.append(problem)
+            continue
+        if key in document.data:
+            return _DESCRIBED[kind](path)
+    if problems:
+        raise problems[0]
+    expected = ", or ".join(f"{key} ({kind})" for kind, key in TELLING_KEYS.items())
+    raise InputError("neither chip, system nor link", file=name, expected=f"a key {expected}")
+
+
+def _chip(name: str) -> dict[str, Any]:
+    document = find_document("chips", name)
+    return _record("chip", name, document, resolve(document, architecture_of(document).Parameters))
+
+
+def _system(name: str) -> dict[str, Any]:
+    document = find_document("systems", name)
+    return _record("system", name, document, resolve(document, SystemParameters))
+
+
+def _link(name: str) -> dict[str, Any]:
+    document = find_document("links", name)
+    return _record("link", name, document, resolve(document, LinkParameters))
+
+
+def _record(kind: str, name: str, document: Document, resolved: Resolved[Any]) -> dict[str, Any]:
+    plain = [{"path": path, "value": value, "unit": "1"} for path, value in resolved.parameters.plains.items()]
+    parameters = plain + [asdict(record) for record in resolved.records]
+    return {"kind": kind, "name": name, "file": document.file, "parameters": parameters}
+
+
+def _model(name: str) -> dict[str, Any]:
+    path = find_path("models", name if "/" in name or not name.endswith(".json") else f"./{name}")
+    model = load_model_config(path)
+    parameters = [
+        {"path": field.name, "value": getattr(model, field.name), "unit": "1", "source": "config.json"}
+        for field in fields(model)
+        if field.name != "name"
+    ]
+    parameters += [
+        {"path": key, "value": getattr(model, key), "unit": "1", "kind": "derived", "note": note}
+        for key, note in (
+            ("n_parameters", "with norms, biases and embeddings; tied weights count once"),
+            ("n_active_parameters", "that one token passes"),
+        )
+    ]
+    cache_bytes = model.kv_bytes_per_token("bf16")
+    note = "KV cache in bf16, all layers"
+    parameters.append(
+        {"path": "kv_cache_per_token", "value": cache_bytes, "unit": "B", "kind": "derived", "note": note}
+    )
+    return {"kind": "model", "name": model.name, "file": shown_path(path), "parameters": parameters}
+
+
+_DESCRIBED: dict[CatalogKind, Callable[[str], dict[str, Any]]] = {
+    "chips": _chip,
+    "systems": _system,
+    "links": _link,
+    "models": _model,
+}

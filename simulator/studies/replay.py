@@ -1,0 +1,107 @@
+"""Run again what a trace or a result file holds: the same, or with something changed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dieshot.simulator.errors import InputError
+from dieshot.simulator.log.reader import open_run
+from dieshot.simulator.studies.execute import Progress, execute
+from dieshot.simulator.studies.result import Run
+from dieshot.simulator.studies.setup import SystemSetup, set_up, set_up_texts
+from dieshot.traces import Trace, parse_trace, read_trace
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+RUN_SUFFIXES = (".h5", ".part")
+DOCUMENTS = ("system", "chip", "fabric")
+DEGREES = ("tensor_parallel", "pipeline_parallel")
+
+
+class _Inputs(NamedTuple):
+    setup: SystemSetup
+    trace: Trace
+    tensor_parallel: int | None
+    pipeline_parallel: int | None
+
+
+def replay(
+    source: Path | str,
+    system: str | None = None,
+    *,
+    sets: Sequence[str] = (),
+    tensor_parallel: int | None = None,
+    pipeline_parallel: int | None = None,
+    output: Path | str | None = None,
+    compression: str = "gzip",
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> Run:
+    """Simulate the inputs of a result file, or a trace file on `system`, again.
+
+    A result file brings trace, parameters and partition; unchanged, the result is the same to the last byte but for the
+    wall clock. `system` replaces its parameters and partition; sets and degrees of parallelism change what is there.
+    Raises InputError (or TraceError) on bad input.
+    """
+    started = time.perf_counter()
+    path = Path(source)
+    read = _from_run if _is_run(path) else _from_trace
+    inputs = read(path, system, sets)
+    return execute(
+        inputs.setup,
+        inputs.trace,
+        tensor_parallel=tensor_parallel or inputs.tensor_parallel,
+        pipeline_parallel=pipeline_parallel or inputs.pipeline_parallel,
+        output=output,
+        compression=compression,
+        processes=processes,
+        progress=progress,
+        started=started,
+    )
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE or path.suffix in RUN_SUFFIXES
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+
+
+def _from_trace(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
+    if system is None:
+        raise InputError("a trace names no system", file=str(path), key="SYSTEM", expected="a system's name or file")
+    return _Inputs(set_up(system, sets), read_trace(path), None, None)
+
+
+def _from_run(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
+    with open_run(path) as file:
+        recorded = file.provenance
+    trace = parse_trace(_recorded(recorded, "trace", path), f"{path}:trace")
+    if system is not None:
+        return _Inputs(set_up(system, sets), trace, None, None)
+    texts = {name: _recorded(recorded, name, path) for name in DOCUMENTS if name != "fabric" or name in recorded}
+    return _Inputs(set_up_texts(texts, str(path), sets), trace, *_degrees(recorded, path))
+
+
+def _recorded(recorded: Mapping[str, str], name: str, path: Path) -> str:
+    if name not in recorded:
+        raise InputError("not recorded", file=str(path), key=f"provenance/{name}", expected="a file that a run wrote")
+    return recorded[name]
+
+
+def _degrees(recorded: Mapping[str, str], path: Path) -> list[int]:
+    """Return the degrees of parallelism that the run had."""
+    key = "provenance/options"
+    try:
+        options = json.loads(_recorded(recorded, "options", path))
+    except (ValueError, RecursionError):
+        raise InputError("no JSON", file=str(path), key=key, expected="a JSON object") from None
+    found: list[Any] = [options.get(name) if isinstance(options, dict) else None for name in DEGREES]
+    for name, value in zip(DEGREES, found, strict=True):
+        if type(value) is not int or value < 1:
+            raise InputError(f"bad {name}", file=str(path), key=key, value=value, expected="an integer of at least 1")
+    return found
