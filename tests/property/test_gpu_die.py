@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import naive
 import numpy as np
 import pytest
 from dice import backlogs, kernels, timings, with_quantum
@@ -175,3 +176,34 @@ def test_a_backlog_is_worked_off_without_loss(duration_fs: int) -> None:
     assert int(activity.amount.sum()) + int(left[:, 1].sum()) == 808
     assert left[:, 0].tolist() == [max(0, busy - duration_fs) for busy in backlog[:, 0].tolist()]
     assert activity.end_fs.max(initial=0) <= duration_fs
+
+
+@settings(max_examples=2 * EXAMPLES)
+@given(launches())
+def test_a_die_acts_as_its_plain_twin(launch: Any) -> None:
+    timing, kernel, backlog = launch
+    outcome = run_kernel(timing, kernel, backlog, record=True)
+    twin = naive.Die(timing, kernel, backlog[:, 0].tolist())
+    assert outcome.duration_fs == twin.run()
+    moved = outcome.counters
+    for key, count in twin.cache.counts.items():
+        assert moved[f"l2_{key}"] == count, key
+    assert (moved["hbm_read_bytes"], moved["hbm_write_bytes"]) == (twin.dram.read_bytes, twin.dram.write_bytes)
+    ends = [channel.free_fs for channel in twin.dram.channels]
+    assert outcome.backlog[:, 0].tolist() == [max(0, end - outcome.duration_fs) for end in ends]
+    pipes = [pipe for multiprocessor in twin.sms for pipe in busy_of(multiprocessor)]
+    for component, expected in enumerate([*pipes, twin.cache.pipe.busy]):
+        assert busy_intervals(outcome.activity, component) == naive.merged(expected), component
+
+
+def busy_of(multiprocessor: naive.Multiprocessor) -> list[list[naive.Interval]]:
+    return [multiprocessor.busy["tensor"], multiprocessor.busy["simt"], multiprocessor.copy.busy]
+
+
+def busy_intervals(log: Activity, component: int) -> list[naive.Interval]:
+    rows = zip(log.component, log.start_fs, log.end_fs, log.state, log.amount, strict=True)
+    return [
+        (int(start), int(end), int(state), int(work))
+        for index, start, end, state, work in rows
+        if index == component and state == BUSY
+    ]
