@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Hashable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +12,7 @@ from dieshot.chips.mapping.lower import COLLECTIVES, Choice, kernel_choices, reg
 from dieshot.chips.mapping.machine import GpuMachine
 from dieshot.chips.parts.die import run_kernel
 from dieshot.chips.parts.tile_kernel import DieTiming
-from dieshot.simulator.engine.chip import WorkerLostError
+from dieshot.simulator.engine.worker import map_in_workers
 from dieshot.traces.operator import Operator
 
 
@@ -47,7 +44,7 @@ class Library:
                 open_choices[key] = kernel_choices(self.machine, operator, resident_bytes)
         alternatives = {key: choices for key, choices in open_choices.items() if len(choices) > 1}
         if len(alternatives) > 1:
-            best = _in_workers(self.timing, list(alternatives.values()), processes)
+            best = map_in_workers(partial(fastest, self.timing), list(alternatives.values()), processes)
             for (key, choices), index in zip(alternatives.items(), best, strict=True):
                 self._chosen[key] = choices[index]
 
@@ -68,19 +65,3 @@ def _duration_fs(timing: DieTiming, choice: Choice) -> int:
         backlog = outcome.backlog
         total += outcome.duration_fs
     return total
-
-
-def _in_workers(timing: DieTiming, alternatives: Sequence[Sequence[Choice]], processes: int) -> list[int]:
-    # spawn: threads of the parent (HDF5, numba) must not be copied in the middle of what they do
-    pool = ProcessPoolExecutor(
-        min(processes, len(alternatives)),
-        multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),  # an interrupt is the parent's to handle
-    )
-    try:
-        return list(pool.map(fastest, [timing] * len(alternatives), alternatives))
-    except BrokenProcessPool:
-        raise WorkerLostError("a worker process ended in the middle of its work (killed, or out of memory?)") from None
-    finally:
-        pool.shutdown(cancel_futures=True)

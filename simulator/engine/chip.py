@@ -18,10 +18,6 @@ class UnsupportedError(ValueError):
     """An operator, number format or model that a chip cannot run; the message says which and why, in one line."""
 
 
-class WorkerLostError(RuntimeError):
-    """A worker process ended before it had done its work; the message says so in one line."""
-
-
 @dataclass(frozen=True, slots=True)
 class OperatorOutcome:
     """The cells of one operator, carried out one after the other, and the state they leave the chip in.

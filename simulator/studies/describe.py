@@ -20,6 +20,7 @@ from dieshot.simulator.params import (
 )
 from dieshot.simulator.params import list_names as names_of_kind
 from dieshot.simulator.params.catalog import shown_path
+from dieshot.simulator.params.document import parse_document, read_text
 from dieshot.simulator.studies.setup import architecture_of
 from dieshot.traces import load_model_config
 
@@ -62,15 +63,16 @@ def _describe_file(name: str) -> dict[str, Any]:
     if name.endswith(".json"):
         return _model(name)
     path = name if "/" in name else f"./{name}"
+    document, extends = parse_document(read_text(Path(path), path), name, path)
+    told = [kind for kind, key in TELLING_KEYS.items() if key in document.data]
+    if told:
+        return _DESCRIBED[told[0]](path)
     problems = []
-    for kind, key in TELLING_KEYS.items():
+    for kind in TELLING_KEYS if extends else ():
         try:
-            document = find_document(kind, path)
-        except InputError as problem:  # such as an extended document of another kind
-            problems.append(problem)
-            continue
-        if key in document.data:
             return _DESCRIBED[kind](path)
+        except InputError as problem:  # what it extends is of another kind
+            problems.append(problem)
     if problems:
         raise problems[0]
     expected = ", or ".join(f"{key} ({kind})" for kind, key in TELLING_KEYS.items())

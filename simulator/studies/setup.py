@@ -141,7 +141,8 @@ def _check_capacity(setup: SystemSetup, parts: Partition) -> None:
         need = weights + cache + widest
         if need > have:
             raise InputError(
-                f"{parts.trace.model.name} with batch {parts.trace.batch} does not fit on {setup.name}",
+                f"{parts.trace.model.name} with batch {parts.trace.batch} does not fit on {setup.name}, "
+                f"{(need - have) / 1e9:.1f} GB per chip too much",
                 key="memory",
                 value=f"{need / 1e9:.1f} GB per chip ({weights / 1e9:.1f} weights, {cache / 1e9:.1f} KV cache, "
                 f"{widest / 1e9:.1f} activations)",
