@@ -27,4 +27,6 @@ def _cache_home() -> Path:
 
 
 if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(_cache_home() / _source_digest())
+    # Numba's cache does not tell code that checks bounds from code that does not.
+    _checked = "-boundscheck" if numba.config.BOUNDSCHECK else ""
+    numba.config.CACHE_DIR = str(_cache_home() / f"{_source_digest()}{_checked}")
