@@ -65,10 +65,10 @@ def test_cutting_loses_neither_time_nor_amount(stretches: Any, cuts: list[int]) 
 
 
 @pytest.mark.nojit
-def test_an_interval_that_crosses_a_cut_is_shared_by_time() -> None:
+def test_work_under_way_at_a_cut_counts_where_it_began() -> None:
     open_, log = np.zeros((1, N_OPEN), np.int64), np.zeros((2, 5), np.int64)
     emit(0, 10, 30, 1, 100, open_, 0, log)
     assert close_all(15, open_, 0, log) == 1
-    assert log[0].tolist() == [0, 10, 15, 1, 25]
+    assert log[0].tolist() == [0, 10, 15, 1, 100]
     assert close_all(FOREVER, open_, 1, log) == 2
-    assert log[1].tolist() == [0, 15, 30, 1, 75]
+    assert log[1].tolist() == [0, 15, 30, 1, 0]
