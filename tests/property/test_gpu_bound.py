@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operators import all_reduce, attentions, gemms, local, streams
 
+from dieshot.chips.parts.bound import serial_fs
+from dieshot.chips.parts.die import run_kernel
+from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
+from dieshot.kernels import sm
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.studies.bounds import roofline
 from dieshot.simulator.studies.setup import SystemSetup, set_up
@@ -71,3 +78,33 @@ def test_collectives(elements: int, group: int) -> None:
     operator = all_reduce(elements, group)
     lower_s = roofline(operator, {"link": float(link.n_links * link.rate), "hbm": 1.0}).link
     assert setup.fabric.carry_out(operator, group, record=False).duration_fs >= lower_s * FS_PER_SECOND
+
+
+def chain_of_loads(n_steps: int, timing: DieTiming) -> TileKernel:
+    """CTAs that wait for one granule after the other, all channels but one idle."""
+    classes = np.zeros((1, sm.N_CLASS), np.int64)
+    classes[0, [sm.C_READ, sm.C_READ_LAST, sm.C_IN, sm.C_IN_LAST]] = 1
+    classes[0, sm.C_STEPS] = n_steps
+    ctas = np.array([[0, n_steps * i, -1, -1] for i in range(3)], np.int64)
+    tile_bytes = np.full(3 * n_steps, timing.granule_bytes)
+    return TileKernel("chain", "gemm", classes, ctas, tile_bytes, np.zeros(0, np.int64), 1, 1, 1, True, {})
+
+
+def uneven_deal(n_waves: int, timing: DieTiming) -> TileKernel:
+    """A persistent kernel whose heavy CTAs all fall to the first SM."""
+    classes = np.zeros((2, sm.N_CLASS), np.int64)
+    classes[:, [sm.C_STEPS, sm.C_READ, sm.C_READ_LAST, sm.C_IN, sm.C_IN_LAST]] = 1
+    classes[:, sm.C_TENSOR1] = [1_000_000, 1000]
+    ctas = np.full((n_waves * timing.n_sms, sm.N_CTA), -1, np.int64)
+    ctas[:, sm.K_CLASS] = np.arange(len(ctas)) % timing.n_sms > 0
+    empty = np.zeros(0, np.int64)
+    return TileKernel("uneven", "gemm", classes, ctas, empty, empty, 1, 1, 1, True, {})
+
+
+@pytest.mark.parametrize(("build", "n"), [(chain_of_loads, 200), (uneven_deal, 10)])
+def test_serial_bound_of_kernels_that_use_a_die_badly(build: Callable[[int, DieTiming], TileKernel], n: int) -> None:
+    mib = 1 << 20
+    timing = DieTiming(4, 1000, 1000, 0, 1000, mib, 1 << 40, mib, 5, 512, 200 * mib, 1000, 0, 1000, 0, 0)
+    kernel = build(n, timing)
+    outcome = run_kernel(timing, kernel, np.zeros((5, 2), np.int64), record=False)
+    assert outcome.duration_fs <= serial_fs(timing, kernel, 0, outcome.counters) < 3 * outcome.duration_fs

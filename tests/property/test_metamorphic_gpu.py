@@ -26,7 +26,7 @@ from dieshot.simulator.studies.setup import SystemSetup, set_up
 from dieshot.traces import Operator
 
 # Measured over 3,000 random operators. Within a kernel: at most 1.0 %; 1.7 % for other numbers of channels, which deal
-# tiles out differently; 17 % for other numbers of SMs, which change the waves (0 in 99 of 100 cases). With the choice of
+# tiles out differently; 17 % for other numbers of SMs, which change the waves (0 in 99 of 100). With the choice of
 # kernels: 12.5 %, 1 % in 99 of 100 cases.
 WITHIN_A_KERNEL = 0.015
 OTHER_CHANNELS = 0.025
