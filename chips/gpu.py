@@ -224,6 +224,7 @@ def _machine(p: GpuParameters, timing: DieTiming) -> GpuMachine:
         rope_ops_per_element=software.rope_ops_per_element,
         elementwise_ops_factor=software.elementwise_ops_factor,
         matrix_issue_overhead_cycles=software.matrix_issue_overhead,
+        matrix_prologue_fs=_whole(p.launch.matrix_prologue, Clock.from_hz(p.sm_clock)),
         candidates_simulated=software.candidates_simulated,
         fj_per_mac=dict(p.energy.mac),
         fj_per_op=p.energy.vector_op,

@@ -43,30 +43,23 @@ def emit(line, start_fs, end_fs, state, amount, open_, n_log, log):
 
 @njit("int64(int64, int64[:, ::1], int64, int64[:, ::1])", cache=True, _nrt=False)
 def close_all(cut_fs, open_, n_log, log):
-    """Close every open interval at `cut_fs`; what reaches beyond stays open from there, its amount split in proportion.
+    """Close every open interval at `cut_fs`; what reaches beyond stays open from there, its amount counted before.
 
-    Returns the new number of log rows; at most one row a line is written.
+    Work under way at the cut is so credited to the side on which it began. Returns the new number of log rows; at most
+    one row a line is written.
     """
     for line in range(open_.shape[0]):
         if open_[line, O_STATE] == CLOSED or open_[line, O_START] >= cut_fs:
             continue
-        start = open_[line, O_START]
-        end = open_[line, O_END]
-        amount = open_[line, O_AMOUNT]
-        kept = amount
-        last = end
-        if end > cut_fs:
-            last = cut_fs
-            kept = int(amount * ((cut_fs - start) / (end - start)))
         log[n_log, 0] = line
-        log[n_log, 1] = start
-        log[n_log, 2] = last
+        log[n_log, 1] = open_[line, O_START]
+        log[n_log, 2] = min(open_[line, O_END], cut_fs)
         log[n_log, 3] = open_[line, O_STATE]
-        log[n_log, 4] = kept
+        log[n_log, 4] = open_[line, O_AMOUNT]
         n_log += 1
-        if end > cut_fs:
+        if open_[line, O_END] > cut_fs:
             open_[line, O_START] = cut_fs
-            open_[line, O_AMOUNT] = amount - kept
+            open_[line, O_AMOUNT] = 0
         else:
             open_[line, O_STATE] = CLOSED
     return n_log

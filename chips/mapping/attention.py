@@ -18,6 +18,8 @@ KV_TILE_TOKENS = 128
 KV_PAGE_TOKENS = 64
 NARROW_ROWS = 16
 PARTIAL_BYTES = 4
+LENGTH_BYTES = 4
+DECODE_STAGES = 2  # decode kernels double-buffer the pages; their other shared memory holds scores and partial sums
 
 Rows = NDArray[np.int64]
 
@@ -57,7 +59,10 @@ def kv_pages(shape: AttentionShape) -> int:
 
 
 def prefill_kernel(machine: GpuMachine, shape: AttentionShape) -> TileKernel:
-    """Return the prefill kernel: a CTA a tile of 128 queries and head, longest first, keys streamed in tiles."""
+    """Return the prefill kernel: a CTA a tile of 128 queries and head, longest first, keys streamed in tiles.
+
+    Heads whose keys and values fit in the L2 together run together, as FlashAttention-3 schedules causal tiles.
+    """
     q_bytes, kv_bytes = DTYPE_BYTES[shape.dtype], DTYPE_BYTES[shape.kv_dtype]
     n_q, n_kv = -(-shape.q_len // PREFILL_ROWS), -(-shape.kv_len // KV_TILE_TOKENS)
     q_sizes = np.minimum(PREFILL_ROWS, shape.q_len - PREFILL_ROWS * np.arange(n_q))
@@ -69,8 +74,7 @@ def prefill_kernel(machine: GpuMachine, shape: AttentionShape) -> TileKernel:
     sequence_head = batch * shape.kv_heads + head // (shape.heads // shape.kv_heads)
     n_heads_all = len(head)
     ctas = np.full((n_q * n_heads_all, sm.N_CTA), -1, np.int64)
-    block = np.repeat(order, n_heads_all)
-    index = np.tile(np.arange(n_heads_all), n_q)
+    block, index = _sections(order, n_heads_all, _heads_in_l2(machine, shape))
     n_q_tiles = n_q * n_heads_all
     ctas[:, sm.K_CLASS] = kinds[block]
     ctas[:, sm.K_TILE_A] = index * n_q + block
@@ -93,8 +97,41 @@ def prefill_kernel(machine: GpuMachine, shape: AttentionShape) -> TileKernel:
         slots_per_sm=1,
         persistent=False,
         fj_per_amount=machine.energies(shape.dtype),
+        prologue_fs=machine.matrix_prologue_fs,
         counters=_issued(ctas, classes, PREFILL_ROWS // GROUP_ROWS),
     )
+
+
+def _heads_in_l2(machine: GpuMachine, shape: AttentionShape) -> int:
+    """Return how many query heads share keys and values that fill half of the L2: those run together."""
+    kv_bytes = 2 * shape.kv_len * shape.head_dim * DTYPE_BYTES[shape.kv_dtype]
+    kv_heads = max(1, machine.timing.l2_capacity_bytes // 2 // kv_bytes)
+    return kv_heads * (shape.heads // shape.kv_heads)
+
+
+def _sections(order: Rows, n_heads: int, section: int) -> tuple[Rows, Rows]:
+    """Return (query tile, head) of all CTAs: section after section of heads, in each the longest query tiles first."""
+    blocks: list[Rows] = []
+    heads: list[Rows] = []
+    for first in range(0, n_heads, section):
+        some = np.arange(first, min(first + section, n_heads))
+        blocks.append(np.repeat(order, len(some)))
+        heads.append(np.tile(some, len(order)))
+    return np.concatenate(blocks), np.concatenate(heads)
+
+
+def offsets_kernel(machine: GpuMachine, shape: AttentionShape) -> TileKernel:
+    """Return the small kernel before a ragged prefill: one block sums the sequence lengths and resets the tile counter."""
+    stream = StreamShape(
+        name=f"attention offsets of {shape.batch} sequences",
+        kind="attention",
+        read_bytes=LENGTH_BYTES * shape.batch,
+        write_bytes=2 * LENGTH_BYTES * (shape.batch + 1),
+        ops=int(shape.batch * machine.elementwise_ops_factor),
+        transcendental_ops=0,
+        n_ctas=1,
+    )
+    return build_stream(machine, stream)
 
 
 def _issued(ctas: Rows, classes: Rows, n_groups: int) -> dict[str, int]:
@@ -180,7 +217,6 @@ def decode_kernels(machine: GpuMachine, shape: AttentionShape, n_splits: int) ->
     ctas[:, sm.K_TILE_A] = head
     ctas[:, sm.K_TILE_B] = heads + head * pages + np.tile(np.asarray(edges[:-1]), heads)
     slots = 2
-    free = machine.shared_memory_bytes // slots - rows * shape.head_dim * DTYPE_BYTES[shape.dtype]
     main = TileKernel(
         name=f"attention decode {shape.batch}x{pages} pages {shape.heads}:{shape.kv_heads}x{shape.head_dim} split {n_splits}",
         kind="attention",
@@ -188,11 +224,12 @@ def decode_kernels(machine: GpuMachine, shape: AttentionShape, n_splits: int) ->
         ctas=ctas,
         tile_bytes=tile_bytes,
         resident=_resident(tile_bytes, heads, shape),
-        n_stages=max(2, min(8, free // page_bytes)),
+        n_stages=DECODE_STAGES,
         n_groups=1,
         slots_per_sm=slots,
         persistent=False,
         fj_per_amount=machine.energies(shape.dtype),
+        prologue_fs=machine.matrix_prologue_fs,
         counters=_issued(ctas, classes, 1),
     )
     return [main] if n_splits == 1 else [main, _combine(machine, shape, n_splits)]

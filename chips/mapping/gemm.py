@@ -16,7 +16,7 @@ K_TILE_BYTES = 128  # one swizzle atom of shared memory
 MAX_STAGES = 8
 NARROW_ROWS = (16, 32)
 WIDE_ROWS = (64, 128)
-COLUMNS = (8, 16, 32, 64, 128, 256)
+COLUMNS = (8, 16, 32, 64, 96, 128, 160, 192, 224, 256)
 SPLITS = (1, 2, 3, 4, 6, 8, 16)
 PARTIAL_BYTES = 4  # partial sums are fp32
 
@@ -177,6 +177,7 @@ def build(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -> TileKern
         slots_per_sm=1,
         persistent=True,
         fj_per_amount=machine.energies(shape.dtype),
+        prologue_fs=machine.matrix_prologue_fs,
         counters={"macs": shape.m * shape.n * shape.k, "macs_issued": issued},
     )
 

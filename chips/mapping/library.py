@@ -25,11 +25,11 @@ class Library:
         self._chosen: dict[Hashable, Choice] = {}
 
     def choose(self, operator: Operator, resident_bytes: int) -> Choice:
-        """Return the alternative that is fastest when simulated from a quiet chip."""
+        """Return the alternative that is fastest when simulated from a quiet chip; the first of equals."""
         key = region_key(operator, resident_bytes)
         if key not in self._chosen:
             choices = kernel_choices(self.machine, operator, resident_bytes)
-            self._chosen[key] = choices[fastest(self.timing, choices)]
+            self._keep(key, choices, [duration_fs(self.timing, choice) for choice in choices if len(choices) > 1])
         return self._chosen[key]
 
     def choose_ahead(self, starts: Iterable[RegionStart], processes: int) -> None:
@@ -37,27 +37,22 @@ class Library:
 
         The choice is the same as by `choose`, whichever process makes it.
         """
-        open_choices: dict[Hashable, Sequence[Choice]] = {}
+        alternatives: dict[Hashable, Sequence[Choice]] = {}
         for operator, resident_bytes in starts:
             key = region_key(operator, resident_bytes)
-            if operator.kind not in COLLECTIVES and key not in self._chosen and key not in open_choices:
-                open_choices[key] = kernel_choices(self.machine, operator, resident_bytes)
-        alternatives = {key: choices for key, choices in open_choices.items() if len(choices) > 1}
-        if len(alternatives) > 1:
-            best = map_in_workers(partial(fastest, self.timing), list(alternatives.values()), processes)
-            for (key, choices), index in zip(alternatives.items(), best, strict=True):
-                self._chosen[key] = choices[index]
+            if operator.kind not in COLLECTIVES and key not in self._chosen and key not in alternatives:
+                alternatives[key] = kernel_choices(self.machine, operator, resident_bytes)
+        tasks = [choice for choices in alternatives.values() for choice in choices if len(choices) > 1]
+        times_fs = iter(map_in_workers(partial(duration_fs, self.timing), tasks, processes))
+        for key, choices in alternatives.items():
+            self._keep(key, choices, [next(times_fs) for _ in choices if len(choices) > 1])
+
+    def _keep(self, key: Hashable, choices: Sequence[Choice], times_fs: Sequence[int]) -> None:
+        self._chosen[key] = choices[times_fs.index(min(times_fs)) if times_fs else 0]
 
 
-def fastest(timing: DieTiming, choices: Sequence[Choice]) -> int:
-    """Return the index of the choice that takes the least simulated time; the first of equals."""
-    if len(choices) == 1:
-        return 0
-    times = [_duration_fs(timing, choice) for choice in choices]
-    return times.index(min(times))
-
-
-def _duration_fs(timing: DieTiming, choice: Choice) -> int:
+def duration_fs(timing: DieTiming, choice: Choice) -> int:
+    """Return the simulated time of kernels one after the other, on a chip that is quiet before."""
     backlog = np.zeros((timing.n_channels, 2), np.int64)
     total = 0
     for kernel in choice:

@@ -93,7 +93,7 @@ def attention_shape(operator: Operator, resident_bytes: int) -> attention.Attent
 def _attention(machine: GpuMachine, operator: Operator, resident_bytes: int) -> list[Choice]:
     shape = attention_shape(operator, resident_bytes)
     if not shape.is_decode:
-        return [[attention.prefill_kernel(machine, shape)]]
+        return [[attention.offsets_kernel(machine, shape), attention.prefill_kernel(machine, shape)]]
     return [attention.decode_kernels(machine, shape, parts) for parts in attention.decode_splits(machine, shape)]
 
 
@@ -104,8 +104,8 @@ def _stream_shape(machine: GpuMachine, operator: Operator, resident_bytes: int) 
     ops = operator.vector_ops * machine.elementwise_ops_factor
     if operator.kind == "rope_kv_append":
         dims = operator.dims
-        elements = dims["tokens"] * (dims["heads"] + 2 * dims["kv_heads"]) * dims["head_dim"]
-        ops = elements * machine.rope_ops_per_element
+        # A block of threads a token and query head; those of a group's first head take its keys and values along.
+        ops = dims["tokens"] * dims["heads"] * dims["head_dim"] * machine.rope_ops_per_element
         n_ctas = max(n_ctas, dims["tokens"] * dims["kv_heads"])
     return stream.StreamShape(
         name=f"{operator.kind} " + "x".join(str(value) for value in operator.dims.values()),

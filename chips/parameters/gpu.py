@@ -62,9 +62,10 @@ class Hbm(Schema):
 
 
 class Launch(Schema):
-    """From one kernel of a captured graph to the next."""
+    """From one kernel of a captured graph to the next. `matrix_prologue`: set-up of kernels with tensor descriptors."""
 
     latency: Femtoseconds
+    matrix_prologue: Femtoseconds
     drain: Femtoseconds
     dispatch_latency: Cycles
     dispatch_interval: Cycles

@@ -19,6 +19,8 @@ class ActivityLog:
         self.first_component = first_component
         self.open = np.zeros((n_lines, N_OPEN), np.int64)
         self._chunks: list[tuple[Rows, int, int]] = []
+        self._mark = 0
+        self._offset_fs = 0
 
     def begin(self, backlog: Rows) -> None:
         """Open the lines with work left over from before: backlog (lines, 2: fs, amount)."""
@@ -27,16 +29,28 @@ class ActivityLog:
         self.open[busy, 2] = BUSY
         self.open[busy, 3] = backlog[busy, 1]
 
-    def keep(self, rows: Rows, repeat: int = 1, period_fs: int = 0) -> None:
+    def keep(self, rows: Rows) -> None:
         """Keep the rows (n, 5) that a timing loop wrote."""
         if len(rows):
-            self._chunks.append((rows.copy(), repeat, period_fs))
+            rows = rows.copy()
+            rows[:, 1:3] += self._offset_fs
+            self._chunks.append((rows, 1, 0))
 
-    def cut(self, time_fs: int, repeat: int = 1, period_fs: int = 0) -> None:
-        """Close all open intervals at `time_fs`; what reaches beyond stays open."""
+    def cut(self, time_fs: int) -> None:
+        """Close all open intervals at `time_fs`; what reaches beyond stays open, its amount counted before."""
         rows = np.empty((len(self.open), 5), np.int64)
         n_rows = close_all(time_fs, self.open, 0, rows)
-        self.keep(rows[:n_rows], repeat, period_fs)
+        self.keep(rows[:n_rows])
+
+    def mark(self, time_fs: int) -> None:
+        """Begin a stretch that may turn out to repeat."""
+        self.cut(time_fs)
+        self._mark = len(self._chunks)
+
+    def repeat_since_mark(self, repeat: int, period_fs: int) -> None:
+        """Note that what was kept since the mark happens `repeat` times, and that all later rows come that much later."""
+        self._chunks[self._mark :] = [(rows, repeat, period_fs) for rows, _, _ in self._chunks[self._mark :]]
+        self._offset_fs += (repeat - 1) * period_fs
 
     def activity(self) -> Activity:
         """Return what was kept, sorted by component and start."""

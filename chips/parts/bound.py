@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import sm
 from dieshot.kernels.hbm import MIB
+
+Rows = NDArray[np.int64]
 
 
 def serial_fs(timing: DieTiming, kernel: TileKernel, backlog_fs: int, moved: dict[str, int]) -> int:
     """Return a time that the kernel would take if nothing in it overlapped; no schedule takes longer.
 
     The busiest SM's CTAs one after the other, every step paying the way to the DRAM and back, its transfer and its
-    arithmetic alone; then the DRAM and L2 traffic of the run (`moved`, its counters) as if it delayed that chain byte by byte.
+    arithmetic alone; then the DRAM and L2 traffic of the run (`moved`, its counters) as if it delayed that chain.
+    """
+    launch_fs = timing.launch_fs + kernel.prologue_fs + len(kernel.ctas) * timing.dispatch_interval_fs
+    chain_fs = _chain_fs(timing, kernel, _cta_fs(timing, kernel)[kernel.ctas[:, sm.K_CLASS]])
+    return launch_fs + chain_fs + _traffic_fs(timing, kernel, moved) + timing.drain_fs + backlog_fs
+
+
+def _cta_fs(timing: DieTiming, kernel: TileKernel) -> Rows:
+    """Return the time of a CTA of each class that has the die to itself.
+
+    Traffic comes in turns of all channels, and a turn not yet complete can delay every request: hence a granule a step.
     """
     c = kernel.classes
     groups = kernel.n_groups
     per_step = timing.ingress_fs_per_mib * np.maximum(c[:, sm.C_IN], c[:, sm.C_IN_LAST]) // MIB
     per_step += groups * (c[:, sm.C_TENSOR1] + c[:, sm.C_SIMT] + c[:, sm.C_TENSOR2] + 4 * timing.period_fs)
-    per_step += timing.send_fs + 2 * timing.lookup_fs + timing.respond_fs + timing.dram_latency_fs
+    per_step += timing.send_fs + 2 * timing.lookup_fs + timing.respond_fs + timing.dram_latency_fs + _granule_fs(timing)
     once = timing.ingress_fs_per_mib * c[:, sm.C_ONCE] // MIB + timing.dispatch_fs + timing.send_fs
-    per_cta = c[:, sm.C_STEPS] * per_step + groups * (c[:, sm.C_EPILOGUE] + timing.period_fs) + once
-    times = per_cta[kernel.ctas[:, sm.K_CLASS]]
-    n_busy = min(len(times), timing.n_sms)
-    chain = int(times.sum()) // n_busy + kernel.slots_per_sm * int(times.max())
-    launch_fs = timing.launch_fs + len(times) * timing.dispatch_interval_fs
-    return launch_fs + chain + _traffic_fs(timing, kernel, moved) + timing.drain_fs + backlog_fs
+    cta_fs: Rows = c[:, sm.C_STEPS] * per_step + groups * (c[:, sm.C_EPILOGUE] + timing.period_fs) + once
+    return cta_fs
+
+
+def _chain_fs(timing: DieTiming, kernel: TileKernel, cta_fs: Rows) -> int:
+    """Return the most that an SM has to do, CTA after CTA.
+
+    A persistent kernel deals its CTAs out in advance. A dispatcher keeps all SMs at work until it has no CTA left; by
+    then they have done no more than everything, shared evenly, and each has at most its slots full to go.
+    """
+    if kernel.persistent:
+        return max(int(cta_fs[first :: timing.n_sms].sum()) for first in range(min(len(cta_fs), timing.n_sms)))
+    n_busy = min(len(cta_fs), timing.n_sms)
+    return int(cta_fs.sum()) // n_busy + kernel.slots_per_sm * int(cta_fs.max())
+
+
+def _granule_fs(timing: DieTiming) -> int:
+    return timing.granule_bytes * timing.channel_fs_per_mib // MIB + 1
 
 
 def _traffic_fs(timing: DieTiming, kernel: TileKernel, moved: dict[str, int]) -> int:
@@ -34,6 +59,6 @@ def _traffic_fs(timing: DieTiming, kernel: TileKernel, moved: dict[str, int]) ->
     requests = moved["l2_misses"] + steps + len(kernel.ctas) * kernel.n_groups
     dram_bytes = moved["hbm_read_bytes"] + moved["hbm_write_bytes"]
     rounds = -(-(dram_bytes // timing.granule_bytes + requests) // timing.n_channels)
-    dram_fs = (rounds + 1) * (timing.granule_bytes * timing.channel_fs_per_mib // MIB + 1)
+    dram_fs = (rounds + 1) * _granule_fs(timing)
     l2_bytes = moved["l2_read_bytes"] + moved["l2_write_bytes"]
     return dram_fs + l2_bytes * timing.l2_fs_per_mib // MIB + requests

@@ -12,6 +12,7 @@ from dieshot.chips.parts.cache import FOREVER, L2Cache
 from dieshot.chips.parts.dispatcher import Dispatcher
 from dieshot.chips.parts.dram import DramChannels
 from dieshot.chips.parts.multiprocessor import Multiprocessors
+from dieshot.chips.parts.period import MIN_STEPS, Repetition, aligned_quantum_fs
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import l2, sm
 from dieshot.simulator.engine.cell import Activity
@@ -41,7 +42,7 @@ def n_components(timing: DieTiming) -> int:
 def run_kernel(timing: DieTiming, kernel: TileKernel, backlog: Rows, record: bool) -> Outcome:
     """Simulate one kernel; `backlog` (channels, 2) is what the kernel before left, as in Outcome."""
     env = simpy.Environment()
-    quantum_fs = timing.quantum_fs
+    quantum_fs = aligned_quantum_fs(timing, kernel)
     requests, responses = _round_trip(env, timing.send_fs, quantum_fs)
     misses, fills = _round_trip(env, timing.lookup_fs, quantum_fs)
     finished, assignments = _round_trip(env, quantum_fs // 2, quantum_fs)
@@ -49,25 +50,32 @@ def run_kernel(timing: DieTiming, kernel: TileKernel, backlog: Rows, record: boo
     sm_log = ActivityLog(first_l2, 0, record)
     l2_log = ActivityLog(N_L2_LINES, first_l2, record)
     hbm_log = ActivityLog(timing.n_channels, first_l2 + N_L2_LINES, record)
-    sms = Multiprocessors(env, timing, kernel, responses, requests, assignments, finished, sm_log)
+    sms = Multiprocessors(env, timing, kernel, responses, requests, assignments, finished, sm_log, quantum_fs)
     cache = L2Cache(env, timing, kernel, len(sms.ring), requests, responses, misses, fills, l2_log)
     dram = DramChannels(env, timing, misses, fills, hbm_log, backlog)
     if not kernel.persistent:
         Dispatcher(env, len(kernel.ctas), sms.n_launched, timing.dispatch_fs, finished, assignments)
+    logs = (sm_log, l2_log, hbm_log)
+    repetition = Repetition(timing, kernel, quantum_fs, sms, cache, dram, logs)
+    if int(kernel.classes[:, sm.C_STEPS].max()) >= MIN_STEPS:
+        sms.watch = repetition.window_done
     env.run(until=cache.process)
-    last_fs = max(int(sms.counts[5]), int(cache.regs[l2.R_LAST_STORE]))
+    last_fs = max(int(sms.counts[5]), int(cache.regs[l2.R_LAST_STORE])) + repetition.inserted_fs
     duration_fs = -(-(last_fs + timing.drain_fs) // timing.period_fs) * timing.period_fs
-    for log in (sm_log, l2_log, hbm_log):
+    for log in logs:
         log.cut(FOREVER)
     hbm, left = hbm_log.activity().split(duration_fs, hbm_log.first_component, timing.n_channels)
-    left_fs = np.maximum(dram.free_fs - duration_fs, 0)
+    left_fs = np.maximum(dram.free_fs + repetition.inserted_fs - duration_fs, 0)
     activity = Activity.joined(sm_log.activity(), l2_log.activity(), hbm)
     return Outcome(duration_fs, np.stack((left_fs, left), axis=1), activity, _counters(cache, dram))
 
 
 def _round_trip(env: simpy.Environment, there_fs: int, quantum_fs: int) -> tuple[Port, Port]:
-    """Return ports there and back that take one window in all, so that the parts at both ends stay in step."""
-    there_fs = min(there_fs, quantum_fs)
+    """Return ports there and back that take one window in all, so that the parts at both ends stay in step.
+
+    When the SMs' next window begins, the cache and the DRAM behind it have both dealt with the last one.
+    """
+    there_fs = min(there_fs, quantum_fs // 3)
     return Port(env, there_fs), Port(env, quantum_fs - there_fs)
 
 

@@ -30,13 +30,15 @@ class DramChannels(Component):
             log.begin(backlog)
         self.regs = np.zeros(3, np.int64)
         self.announced = np.empty((0, 4), np.int64)
+        self.sent = np.empty((0, 2), np.int64)
         super().__init__(env, "hbm")
 
     def run(self) -> Generator[simpy.Event, Any, None]:
         """Serve one batch of misses a window."""
         while True:
             misses, until_fs = yield self.misses.receive()
-            self.fills.send(self.serve(self._due(misses, until_fs)))
+            self.sent = self.serve(self._due(misses, until_fs))
+            self.fills.send(self.sent)
 
     def _due(self, misses: Rows, until_fs: int) -> Rows:
         """Return what arrives before `until_fs`, first come first; a store announces its write while it waits for the L2."""

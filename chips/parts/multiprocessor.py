@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Multiprocessors(Component):
         assignments: Port,
         finished: Port,
         log: ActivityLog,
+        quantum_fs: int,
     ) -> None:
         self.timing = timing
         self.kernel = kernel
@@ -38,6 +39,8 @@ class Multiprocessors(Component):
         self.assignments = assignments
         self.finished = finished
         self.log = log
+        self.quantum_fs = quantum_fs
+        self.watch: Callable[[int], None] | None = None
         self.n_slots = timing.n_sms * kernel.slots_per_sm
         self.stride = self.n_slots if kernel.persistent else 0
         self.slots = np.zeros((self.n_slots, sm.N_SLOT), np.int64)
@@ -61,8 +64,13 @@ class Multiprocessors(Component):
         n_first = min(self.n_slots, len(self.kernel.ctas))
         cta = np.arange(n_first)
         slot = (cta % self.timing.n_sms) * self.kernel.slots_per_sm + cta // self.timing.n_sms
-        start_fs = self.timing.launch_fs + cta * self.timing.dispatch_interval_fs
+        start_fs = self.launch_fs + cta * self.timing.dispatch_interval_fs
         self.assign(np.stack((start_fs, slot, cta), axis=1))
+
+    @property
+    def launch_fs(self) -> int:
+        """When the first CTA is ready to load."""
+        return self.timing.launch_fs + self.kernel.prologue_fs
 
     @property
     def n_launched(self) -> int:
@@ -87,9 +95,9 @@ class Multiprocessors(Component):
         """Once a window: take responses and assignments, act, send requests and stores."""
         window_fs = 0
         n_parts = len(self.kernel.ctas) * self.kernel.n_groups
-        yield self.env.timeout(self.timing.quantum_fs)
+        yield self.env.timeout(self.quantum_fs)
         while True:
-            window_fs += self.timing.quantum_fs
+            window_fs += self.quantum_fs
             requests, stores, finished = self.act(window_fs)
             last = int(self.counts[4]) == n_parts
             self.requests.send((requests, stores, window_fs, last))
@@ -102,6 +110,8 @@ class Multiprocessors(Component):
                     self.assign(assignments)
             responses: Rows = yield self.responses.receive()
             self.deliver(responses)
+            if self.watch is not None:
+                self.watch(window_fs)
 
     def deliver(self, responses: Rows) -> None:
         """Take responses (n, 2: time, ring row) through the ingress ports."""
@@ -110,7 +120,7 @@ class Multiprocessors(Component):
         n_log = sm.deliver(
             self.kernel.n_stages,
             self.kernel.slots_per_sm,
-            self.timing.launch_fs,
+            self.launch_fs,
             self.timing.ingress_fs_per_mib,
             self.log.record,
             responses,

@@ -16,8 +16,8 @@ class TileKernel:
 
     classes (n, 14) and ctas (n, 4): columns of kernels/sm.py. tile_bytes (tiles): size of every tile that the cache
     directory knows; resident: tiles that are in the L2 when the kernel starts, oldest first. `persistent`: slots walk
-    through the CTAs by themselves; otherwise the dispatcher hands them out. `backlog_fs` (channels): how long each DRAM
-    channel is still busy with earlier writes. `fj_per_amount`: event energies by component kind.
+    through the CTAs by themselves; otherwise the dispatcher hands them out. `prologue_fs`: what the first CTAs set up
+    (descriptors, barriers, code) before their first load. `fj_per_amount`: event energies by component kind.
     """
 
     name: str
@@ -31,6 +31,7 @@ class TileKernel:
     slots_per_sm: int
     persistent: bool
     fj_per_amount: dict[str, int]
+    prologue_fs: int = 0
     counters: dict[str, int] = field(default_factory=dict)
 
 

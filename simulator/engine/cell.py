@@ -78,7 +78,7 @@ class Activity:
     def split(self, time_fs: int, first: int, n_components: int) -> tuple[Activity, NDArray[np.int64]]:
         """Return what lies before `time_fs`, and the amount that lies after it of components first .. first + n - 1.
 
-        Intervals must not repeat. The amount of an interval that crosses is divided in proportion to its time.
+        Intervals that repeat must all lie before. The amount of one that crosses is divided in proportion to its time.
         """
         after = np.zeros(n_components, np.int64)
         crossing = (self.start_fs < time_fs) & (self.end_fs > time_fs)

@@ -118,9 +118,7 @@ class Machine:
             placed(StepPlacement(index, stage, start, run))
             departures.send(None)
 
-    def _step(
-        self, env: simpy.Environment, step: StepLike, state: Hashable
-    ) -> Generator[simpy.Event, Any, StepRun]:
+    def _step(self, env: simpy.Environment, step: StepLike, state: Hashable) -> Generator[simpy.Event, Any, StepRun]:
         key = (tuple((id(block.operators), block.repeat) for block in step.blocks), state)
         if key in self._steps:
             known = self._steps[key]
@@ -161,7 +159,9 @@ class Machine:
             instance += 1
         runs.extend(run for begun in instances for run in begun)
         if instance < block.repeat:
-            state = yield from self._repeat(env, block, instances[seen[state] :], instance, state, step_start, runs, seen)
+            state = yield from self._repeat(
+                env, block, instances[seen[state] :], instance, state, step_start, runs, seen
+            )
         return state
 
     def _repeat(
