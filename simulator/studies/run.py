@@ -34,7 +34,8 @@ def run(
     """Simulate `batch` requests of `prompt` tokens in and `generate` out; write the log to `output` if given.
 
     system, model: names of the catalog or paths of a system document and a config.json. sets: overrides such as
-    "chip.hbm.pin_rate=*1.2". processes: how many simulate; the result is the same for any number.
+    "chip.hbm.pin_rate=*1.2". processes: how many simulate; the result is the same for any number
+    (a script that asks for several needs the usual `if __name__ == "__main__":`, as workers import it).
     Raises InputError (or TraceError) on bad input, UnsupportedError never: it becomes InputError.
     """
     started = time.perf_counter()

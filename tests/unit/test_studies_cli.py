@@ -185,18 +185,27 @@ def _workers(parent: int) -> list[int]:
     return found
 
 
+def _first_worker(run: subprocess.Popen[str]) -> int:
+    deadline = time.monotonic() + 60
+    while run.poll() is None and time.monotonic() < deadline:
+        if workers := _workers(run.pid):
+            return workers[0]
+        time.sleep(0.01)
+    raise AssertionError("the run started no worker")
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker in /proc")
 def test_a_killed_worker_is_one_line_and_status_1(model: str, tmp_path: Path) -> None:
     words = ["run", "dgx-h100", model, "--prompt", "2000", "--batch", "8", "--generate", "2", "--processes", "2"]
     run = subprocess.Popen(
         [sys.executable, "-m", "dieshot", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not (workers := _workers(run.pid)) and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert workers
-    os.kill(workers[0], signal.SIGKILL)
-    out, err = run.communicate(timeout=60)
+    try:
+        worker = _first_worker(run)
+        os.kill(worker, signal.SIGKILL)
+        out, err = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert (run.returncode, out) == (1, "")
     assert err.count("\n") == 1
     assert "a worker process ended in the middle of its work" in err
