@@ -29,9 +29,12 @@ FLIT_BYTES = 32
 class Wire(Component):
     """The links and the switch: times a batch of messages against the state of every chip's egress and ingress."""
 
-    def __init__(self, env: simpy.Environment, hop_fs: int, fs_per_mib: int, group: int, log: ActivityLog) -> None:
+    def __init__(
+        self, env: simpy.Environment, hop_fs: int, fs_per_mib: int, switch_fs_per_mib: int, group: int, log: ActivityLog
+    ) -> None:
         self.hop_fs = hop_fs
         self.fs_per_mib = fs_per_mib
+        self.switch_fs_per_mib = switch_fs_per_mib
         self.log = log
         self.free = np.zeros((group, 2), np.int64)
         self.posted = Port(env, 0)
@@ -72,7 +75,7 @@ class Wire(Component):
             n_log = reduce_in_switch(
                 ready_fs,
                 self.hop_fs,
-                self.fs_per_mib,
+                self.switch_fs_per_mib,
                 self.log.record,
                 piece_bytes,
                 reduced_fs,
@@ -116,18 +119,21 @@ class Ranks(Component):
 
     def one_shot(self) -> Generator[simpy.Event, Any, None]:
         """All-reduce: everybody writes everything to everybody, then adds all copies."""
+        yield from self._barrier()
         yield from self._exchange(self.bytes)
         yield from self._touch(self.group * self.bytes)
 
     def two_shot(self) -> Generator[simpy.Event, Any, None]:
         """All-reduce: reduce-scatter by direct writes, then all-gather."""
         share = -(-self.bytes // self.group)
+        yield from self._barrier()
         yield from self._exchange(share)
         yield from self._touch(self.group * share)
         yield from self._exchange(share)
 
     def in_switch(self) -> Generator[simpy.Event, Any, None]:
         """All-reduce: the switch adds."""
+        yield from self._barrier()
         self.wire.posted.send(self.wire.switch_reduction(self.env.now, self.bytes))
         yield self.wire.delivered.receive()
 
@@ -138,6 +144,11 @@ class Ranks(Component):
     def push(self) -> Generator[simpy.Event, Any, None]:
         """Send `bytes` from chip 0 to chip 1."""
         self.wire.posted.send(self.wire.messages(np.array([[self.env.now, 0, 1, self.bytes + FLAG_BYTES]], np.int64)))
+        yield self.wire.delivered.receive()
+
+    def _barrier(self) -> Generator[simpy.Event, Any, None]:
+        """Tell all peers that the own buffer may be written, and wait for theirs."""
+        self.wire.posted.send(self.wire.messages(exchange(self.group, FLAG_BYTES, self.env.now)))
         yield self.wire.delivered.receive()
 
     def _exchange(self, bytes_: int) -> Generator[simpy.Event, Any, None]:
@@ -157,8 +168,10 @@ class SwitchedFabric(Fabric):
         self.parameters = parameters
         self.local = local
         self.first_component = first_component
-        payload = parameters.n_links * parameters.rate * parameters.protocol_efficiency
-        self.fs_per_mib = transfer_fs(MIB, int(payload))
+        wire = parameters.n_links * parameters.rate
+        in_switch = parameters.in_switch_efficiency or parameters.protocol_efficiency
+        self.fs_per_mib = transfer_fs(MIB, int(wire * parameters.protocol_efficiency))
+        self.switch_fs_per_mib = transfer_fs(MIB, int(wire * in_switch))
         self._cells: dict[Hashable, Cell] = {}
 
     def components(self) -> Sequence[ComponentSpec]:
@@ -191,7 +204,7 @@ class SwitchedFabric(Fabric):
         env = simpy.Environment()
         n_chips = max(group, 2)
         log = ActivityLog(n_chips * LINES_A_RANK, self.first_component, record)
-        wire = Wire(env, self.parameters.hop_latency, self.fs_per_mib, n_chips, log)
+        wire = Wire(env, self.parameters.hop_latency, self.fs_per_mib, self.switch_fs_per_mib, n_chips, log)
         ranks = Ranks(env, self.local, wire, algorithm, operator.output_bytes)
         env.run(until=ranks.process)
         duration_fs = -(-int(env.now) // self.local.period_fs) * self.local.period_fs
