@@ -71,7 +71,9 @@ def _basis(parameter: Mapping[str, Any]) -> str:
         words.insert(0, f"= {parameter['formula']}")
     if parameter.get("residual"):
         words.append(f"residual {parameter['residual']}")
-    if parameter.get("range"):
+    if parameter.get("written_range"):
+        words.append(f"range {parameter['written_range']}")
+    elif parameter.get("range"):
         low, high = parameter["range"]
         words.append(f"range {low:,} to {high:,}")
     if parameter.get("overridden"):

@@ -21,6 +21,7 @@ from dieshot.simulator.params import (
 from dieshot.simulator.params import list_names as names_of_kind
 from dieshot.simulator.params.catalog import shown_path
 from dieshot.simulator.params.document import parse_document, read_text
+from dieshot.simulator.params.parameter import Parameter
 from dieshot.simulator.studies.setup import architecture_of
 from dieshot.traces import load_model_config
 
@@ -96,8 +97,16 @@ def _link(name: str) -> dict[str, Any]:
 
 def _record(kind: str, name: str, document: Document, resolved: Resolved[Any]) -> dict[str, Any]:
     plain = [{"path": path, "value": value, "unit": "1"} for path, value in resolved.parameters.plains.items()]
-    parameters = plain + [asdict(record) for record in resolved.records]
+    parameters = plain + [
+        asdict(record) | ({"written_range": _range(resolved.parameters.leaves[record.path])} if record.range else {})
+        for record in resolved.records
+    ]
     return {"kind": kind, "name": name, "file": document.file, "parameters": parameters}
+
+
+def _range(parameter: Parameter) -> str:
+    low, high = parameter.leaf.range or (None, None)
+    return f"{low} to {high}" + ("" if parameter.unit == "1" else f" {parameter.unit}")
 
 
 def _model(name: str) -> dict[str, Any]:

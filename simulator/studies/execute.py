@@ -55,6 +55,7 @@ def execute(
             recorder.provenance(**provenance(setup, parts))
             recorder.components(ledger.specs)
             recorder.stages([stage.tensor_parallel for stage in parts.stages])
+            recorder.flush()  # a run killed in its first step can still be replayed
         machine = setup.machine(parts.tensor_parallel)
         end_fs = machine.run(stages, ledger.place)
         summary = summarize(setup, parts, ledger, end_fs)

@@ -233,6 +233,33 @@ def test_every_name_of_the_catalog_is_described(capsys: pytest.CaptureFixture[st
     assert answer(capsys, "describe", "h100-sxm", "--json")["also"] == "systems/h100-sxm"
 
 
+def test_an_assumption_shows_its_range_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "systems/dgx-h100"]) == 0
+    assert "range 0 to 500 us" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_killed_run_can_be_replayed(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "dgx-h100", model, "--prompt", "2000", "--batch", "8", "--generate", "2", "-o", "x.h5"]
+    run = subprocess.Popen([sys.executable, "-m", "dieshot", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while not _has_provenance(Path("x.h5.part")) and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        run.kill()
+        run.communicate()
+    assert not Path("x.h5").exists()
+    record = answer(capsys, "replay", "x.h5.part", "--tp", "4", "--json", "--no-log")
+    assert (record["tensor_parallel"], record["batch"], record["prompt"]) == (4, 8, 2000)
+
+
+def _has_provenance(part: Path) -> bool:
+    if not part.exists():
+        return False
+    with open_run(part) as run:
+        return "trace" in run.provenance
+
+
 def test_a_users_own_documents_are_found_beside_each_other(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").mkdir()
     Path("mine/chip.yaml").write_text("extends: h100-sxm\nname: my-chip\n")
