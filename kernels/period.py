@@ -103,12 +103,14 @@ def replay_directory(
     """Carry the cache directory through `n_periods` of a loop, without time.
 
     events (n, 2: FILL or LOOK_UP, tile) is one period in order; in period p the tiles are `p * shift` further on. Period 0
-    writes outcomes (n: HIT, MISS or MERGED of every look-up); later ones must find the same. Counting starts at period
-    `first`. Returns how many periods went through before the first that differs.
+    writes outcomes (n: HIT, MISS or MERGED of every look-up); later ones must find the same, and tiles of the same size.
+    Counting starts at period `first`. Returns how many periods went through before the first that differs.
     """
     for p in range(first, first + n_periods):
         for i in range(events.shape[0]):
             tile = events[i, 1] + p * shift
+            if tile_bytes[tile] != tile_bytes[events[i, 1]]:
+                return p - first
             if events[i, 0] == FILL:
                 tile_ready_fs[tile] = 0
                 install(tile, capacity_bytes, tile_bytes, tile_ready_fs, older, newer, waiters, regs)

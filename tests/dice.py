@@ -92,6 +92,35 @@ def kernels(draw: st.DrawFn) -> TileKernel:
     )
 
 
+@st.composite
+def loops(draw: st.DrawFn) -> TileKernel:
+    """Return a kernel with a long main loop over tiles of one size, so that it may become periodic for a while."""
+    n_steps = draw(st.integers(40, 90))
+    classes = draw(classes_of_ctas(1))
+    classes[0, sm.C_STEPS] = n_steps
+    classes[0, sm.C_ONCE] = 0
+    n_panels = draw(st.integers(1, 4))
+    panel = st.integers(-1, n_panels - 1).map(lambda index: index * n_steps if index >= 0 else -1)
+    ctas = np.full((draw(st.integers(1, 6)), sm.N_CTA), -1, np.int64)
+    for cta in ctas:
+        cta[sm.K_CLASS], cta[sm.K_TILE_A], cta[sm.K_TILE_B] = 0, draw(panel), draw(panel)
+    tile_bytes = np.full(n_panels * n_steps, draw(st.sampled_from([64, 400, 1024])), np.int64)
+    tile_bytes[n_steps - 1 :: draw(st.sampled_from([n_steps, n_steps, 23]))] = 30
+    return TileKernel(
+        name="loop",
+        kind="gemm",
+        classes=classes,
+        ctas=ctas,
+        tile_bytes=tile_bytes,
+        resident=np.array(draw(st.lists(st.integers(0, len(tile_bytes) - 1), unique=True, max_size=3)), np.int64),
+        n_stages=draw(st.integers(1, 4)),
+        n_groups=draw(st.integers(1, 2)),
+        slots_per_sm=draw(st.integers(1, 2)),
+        persistent=draw(st.booleans()),
+        fj_per_amount={},
+    )
+
+
 def backlogs(timing: DieTiming) -> st.SearchStrategy[Rows]:
     """Return what earlier writes left in the channels: time and bytes of each, or nothing."""
     one = st.tuples(st.sampled_from([0, 5_000, 90_000]), st.integers(1, 4000)).map(

@@ -7,7 +7,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from dice import backlogs, kernels, timings, with_quantum
+from dice import MIB, backlogs, kernels, loops, timings, with_quantum
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -181,7 +181,29 @@ def test_a_backlog_is_worked_off_without_loss(duration_fs: int) -> None:
 @settings(max_examples=2 * EXAMPLES)
 @given(launches())
 def test_a_die_acts_as_its_plain_twin(launch: Any) -> None:
-    timing, kernel, backlog = launch
+    assert_as_twin(*launch)
+
+
+@settings(max_examples=EXAMPLES)
+@given(timings(), loops())
+def test_a_long_loop_is_repeated_exactly(timing: DieTiming, kernel: TileKernel) -> None:
+    """What is inserted instead of simulated must be what the plain twin, which knows no periods, does."""
+    assert_as_twin(timing, kernel, np.zeros((timing.n_channels, 2), np.int64))
+
+
+def test_a_long_loop_is_not_simulated_to_its_end() -> None:
+    timing = DieTiming(2, 1000, 10_000, 5_000, 10_000, MIB, 1 << 40, MIB, 4, 64, MIB, 40_000, 0, 40_000, 0, 0)
+    classes = np.zeros((1, sm.N_CLASS), np.int64)
+    classes[0, [sm.C_READ, sm.C_READ_LAST, sm.C_IN, sm.C_IN_LAST]] = 64
+    classes[0, [sm.C_STEPS, sm.C_TENSOR1, sm.C_MACS1]] = 500, 20_000, 9
+    ctas = np.array([[0, 0, -1, -1], [0, 500, -1, -1]], np.int64)
+    kernel = TileKernel("loop", "gemm", classes, ctas, np.full(1000, 64), np.zeros(0, np.int64), 4, 1, 1, True, {})
+    outcome = run_kernel(timing, kernel, np.zeros((4, 2), np.int64), record=True)
+    assert outcome.activity.repeat.max() > 5
+    assert_as_twin(timing, kernel, np.zeros((4, 2), np.int64))
+
+
+def assert_as_twin(timing: DieTiming, kernel: TileKernel, backlog: Any) -> None:
     outcome = run_kernel(timing, kernel, backlog, record=True)
     twin = naive.Die(timing, kernel, backlog[:, 0].tolist())
     assert outcome.duration_fs == twin.run()
@@ -193,7 +215,9 @@ def test_a_die_acts_as_its_plain_twin(launch: Any) -> None:
     assert outcome.backlog[:, 0].tolist() == [max(0, end - outcome.duration_fs) for end in ends]
     pipes = [pipe for multiprocessor in twin.sms for pipe in busy_of(multiprocessor)]
     for component, expected in enumerate([*pipes, twin.cache.pipe.busy]):
-        assert busy_intervals(outcome.activity, component) == naive.merged(expected), component
+        logged, plain = busy_intervals(outcome.activity, component), naive.merged(expected)
+        assert [row[:2] for row in logged] == [row[:2] for row in plain], component
+        assert sum(row[3] for row in logged) == sum(row[3] for row in plain), component
 
 
 def busy_of(multiprocessor: naive.Multiprocessor) -> list[list[naive.Interval]]:
@@ -201,9 +225,10 @@ def busy_of(multiprocessor: naive.Multiprocessor) -> list[list[naive.Interval]]:
 
 
 def busy_intervals(log: Activity, component: int) -> list[naive.Interval]:
-    rows = zip(log.component, log.start_fs, log.end_fs, log.state, log.amount, strict=True)
-    return [
-        (int(start), int(end), int(state), int(work))
-        for index, start, end, state, work in rows
-        if index == component and state == BUSY
-    ]
+    """Return the busy intervals of a component, every repetition spelled out."""
+    rows = zip(*(getattr(log, column).tolist() for column in Activity.__slots__), strict=True)
+    out: list[naive.Interval] = []
+    for index, start, end, state, work, repeat, period_fs in rows:
+        if index == component and state == BUSY:
+            out += [(start + i * period_fs, end + i * period_fs, state, work) for i in range(repeat)]
+    return naive.merged(sorted(out))
