@@ -31,9 +31,9 @@ def timings(draw: st.DrawFn) -> DieTiming:
         n_channels=draw(st.integers(1, 5)),
         granule_bytes=draw(st.sampled_from([64, 100, 512])),
         channel_fs_per_mib=draw(st.integers(1, 200)) * MIB,
-        dram_latency_fs=cycles(1, 120),
+        dram_latency_fs=cycles(1, 200),
         launch_fs=cycles(0, 50),
-        dispatch_fs=cycles(1, 60),
+        dispatch_fs=cycles(1, 200),
         dispatch_interval_fs=cycles(0, 3),
         drain_fs=cycles(0, 20),
     )

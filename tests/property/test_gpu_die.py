@@ -11,11 +11,14 @@ from dice import MIB, backlogs, kernels, loops, timings, with_quantum
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dieshot.chips.gpu import Gpu
+from dieshot.chips.mapping import gemm
 from dieshot.chips.parts.bound import serial_fs
 from dieshot.chips.parts.die import Outcome, background, n_components, run_kernel
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import sm
 from dieshot.simulator.engine.cell import BUSY, Activity
+from dieshot.simulator.studies.setup import set_up
 
 EXAMPLES = 60
 
@@ -191,16 +194,39 @@ def test_a_long_loop_is_repeated_exactly(timing: DieTiming, kernel: TileKernel) 
     assert_as_twin(timing, kernel, np.zeros((timing.n_channels, 2), np.int64))
 
 
-def test_a_long_loop_is_not_simulated_to_its_end() -> None:
+def long_loop(tile_bytes: Any) -> tuple[DieTiming, TileKernel]:
+    """Two CTAs of 500 steps, bound by arithmetic."""
     timing = DieTiming(2, 1000, 10_000, 5_000, 10_000, MIB, 1 << 40, MIB, 4, 64, MIB, 40_000, 0, 40_000, 0, 0)
     classes = np.zeros((1, sm.N_CLASS), np.int64)
     classes[0, [sm.C_READ, sm.C_READ_LAST, sm.C_IN, sm.C_IN_LAST]] = 64
     classes[0, [sm.C_STEPS, sm.C_TENSOR1, sm.C_MACS1]] = 500, 20_000, 9
     ctas = np.array([[0, 0, -1, -1], [0, 500, -1, -1]], np.int64)
-    kernel = TileKernel("loop", "gemm", classes, ctas, np.full(1000, 64), np.zeros(0, np.int64), 4, 1, 1, True, {})
+    return timing, TileKernel("loop", "gemm", classes, ctas, tile_bytes, np.zeros(0, np.int64), 4, 1, 1, True, {})
+
+
+def test_a_long_loop_is_not_simulated_to_its_end() -> None:
+    timing, kernel = long_loop(np.full(1000, 64))
     outcome = run_kernel(timing, kernel, np.zeros((4, 2), np.int64), record=True)
     assert outcome.activity.repeat.max() > 5
     assert_as_twin(timing, kernel, np.zeros((4, 2), np.int64))
+
+
+def test_repetition_ends_where_tiles_have_another_size() -> None:
+    timing, kernel = long_loop(np.where(np.arange(1000) % 500 < 300, 64, 128))
+    assert_as_twin(timing, kernel, np.zeros((4, 2), np.int64))
+
+
+def test_a_fill_that_answers_within_a_window_is_not_late() -> None:
+    """A narrow GEMM whose small tiles come back one by one: a response needs no look-up, so no window may span it."""
+    chip = set_up("h100-sxm").chip
+    assert isinstance(chip, Gpu)
+    kernel = gemm.build(
+        chip.machine, gemm.GemmShape((1,), 4096, 4096, "fp8", "fp8", 2), gemm.GemmTiling(16, 16, False, 1, 1)
+    )
+    backlog = np.zeros((chip.timing.n_channels, 2), np.int64)
+    whole = run_kernel(chip.timing, kernel, backlog, record=False)
+    shorter = run_kernel(with_quantum(chip.timing, chip.timing.quantum_fs // 3), kernel, backlog, record=False)
+    assert (whole.duration_fs, whole.counters) == (shorter.duration_fs, shorter.counters)
 
 
 def assert_as_twin(timing: DieTiming, kernel: TileKernel, backlog: Any) -> None:
