@@ -33,13 +33,14 @@ Backlog = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
-    """What one operator leaves to the next: the L2's contents, and DRAM writes still under way (fs, bytes by channel)."""
+    """What one operator leaves to the next: the L2's contents, and DRAM writes still under way (fs, bytes by
+    channel)."""
 
     contents: L2Contents
     backlog: Backlog
 
 
-class Gpu(Chip):
+class Gpu(Chip[GpuState]):
     """One GPU; cells are kept by their key, so that equal regions are simulated once."""
 
     Parameters = GpuParameters
@@ -86,7 +87,7 @@ class Gpu(Chip):
         if processes > 1:
             self.library.choose_ahead(region_starts(stages, self.timing.l2_capacity_bytes), processes)
 
-    def carry_out(self, operator: Operator, state: GpuState, record: bool = True) -> OperatorOutcome:
+    def carry_out(self, operator: Operator, state: GpuState, record: bool = True) -> OperatorOutcome[GpuState]:
         """Simulate an operator; see Chip."""
         self._refuse(operator)
         resident = state.contents.resident_bytes(operator)

@@ -1,15 +1,14 @@
 """Jitted timing loops: arrays in, arrays out. No SimPy, no YAML, no classes.
 
 Numba only notices edits of the file that holds the cached function, not of a callee in another file, so the cache
-folder is named by the hash of every file here. Nothing here allocates: `_nrt=False` spares the reference counts of array
-arguments, which cost more than the loops they guard.
+folder is named by the hash of every file here.
 """
 
 import hashlib
 import os
 from pathlib import Path
 
-import numba
+from numba import config
 
 _HERE = Path(__file__).resolve().parent
 
@@ -28,5 +27,5 @@ def _cache_home() -> Path:
 
 if not os.environ.get("NUMBA_CACHE_DIR"):
     # Numba's cache does not tell code that checks bounds from code that does not.
-    _checked = "-boundscheck" if numba.config.BOUNDSCHECK else ""
-    numba.config.CACHE_DIR = str(_cache_home() / f"{_source_digest()}{_checked}")
+    _checked = "-boundscheck" if vars(config)["BOUNDSCHECK"] else ""
+    vars(config)["CACHE_DIR"] = str(_cache_home() / f"{_source_digest()}{_checked}")

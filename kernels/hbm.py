@@ -1,10 +1,10 @@
-"""DRAM channels behind an even interleave: each request is cut into granules, each granule served by one channel in turn."""
+"""DRAM channels behind an even interleave: each request is cut into granules, each granule served by one channel in
+turn."""
 
 from __future__ import annotations
 
-from numba import njit
-
 from dieshot.kernels.interval import emit
+from dieshot.kernels.jit import Rows, timing_loop
 
 BUSY = 1
 MIB = 1 << 20
@@ -13,19 +13,28 @@ READ = 0
 WRITE = 1
 
 
-@njit(
-    "int64(int64, int64, int64, int64, int64[:, ::1], int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])",
-    cache=True,
-    _nrt=False,
+@timing_loop(
+    "int64(int64, int64, int64, int64, int64[:, ::1], int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1],"
+    " int64[:, ::1])"
 )
 def advance_hbm(
-    latency_fs, granule_bytes, fs_per_mib, record, requests, n_requests, channel_free_fs, regs, open_, fills, log
-):
+    latency_fs: int,
+    granule_bytes: int,
+    fs_per_mib: int,
+    record: int,
+    requests: Rows,
+    n_requests: int,
+    channel_free_fs: Rows,
+    regs: Rows,
+    open_: Rows,
+    fills: Rows,
+    log: Rows,
+) -> int:
     """Serve requests in their order, first come first served in every channel.
 
     requests (n, 4): time fs, bytes, READ or WRITE, tile. channel_free_fs (channels) and regs (3: next channel, bytes
-    read, bytes written) are state. fills (capacity, 2): time at which a read's last byte leaves (latency included), tile.
-    log as in kernels/interval.py, one line a channel. Returns n_fills * 2**32 + n_log.
+    read, bytes written) are state. fills (capacity, 2): time at which a read's last byte leaves (latency included),
+    tile. log as in kernels/interval.py, one line a channel. Returns n_fills * 2**32 + n_log.
     """
     n_channels = channel_free_fs.shape[0]
     channel = regs[0]

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from numba import njit
+from dieshot.kernels.jit import Rows, timing_loop
 
 
-@njit("boolean(int64[:, ::1], int64, int64)", cache=True, _nrt=False)
-def _before(heap, i, j):
+@timing_loop("boolean(int64[:, ::1], int64, int64)")
+def _before(heap: Rows, i: int, j: int) -> bool:
     if heap[i, 0] != heap[j, 0]:
-        return heap[i, 0] < heap[j, 0]
-    return heap[i, 1] < heap[j, 1]
+        return bool(heap[i, 0] < heap[j, 0])
+    return bool(heap[i, 1] < heap[j, 1])
 
 
-@njit("void(int64[:, ::1], int64, int64)", cache=True, _nrt=False)
-def _swap(heap, i, j):
+@timing_loop("void(int64[:, ::1], int64, int64)")
+def _swap(heap: Rows, i: int, j: int) -> None:
     for column in range(2):
         kept = heap[i, column]
         heap[i, column] = heap[j, column]
         heap[j, column] = kept
 
 
-@njit("int64(int64[:, ::1], int64, int64, int64)", cache=True, _nrt=False)
-def push(heap, n_items, time_fs, item):
+@timing_loop("int64(int64[:, ::1], int64, int64, int64)")
+def push(heap: Rows, n_items: int, time_fs: int, item: int) -> int:
     """Add a row to heap (capacity, 2) that holds `n_items`; return the new count."""
     heap[n_items, 0] = time_fs
     heap[n_items, 1] = item
@@ -35,8 +35,8 @@ def push(heap, n_items, time_fs, item):
     return n_items + 1
 
 
-@njit("int64(int64[:, ::1], int64)", cache=True, _nrt=False)
-def pop(heap, n_items):
+@timing_loop("int64(int64[:, ::1], int64)")
+def pop(heap: Rows, n_items: int) -> int:
     """Remove row 0 (the earliest) of heap (capacity, 2); return the new count. Read row 0 before."""
     n_items -= 1
     heap[0, 0] = heap[n_items, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
+from dieshot.kernels.jit import Rows, timing_loop
 
 O_START = 0
 O_END = 1
@@ -12,8 +12,8 @@ N_OPEN = 4
 CLOSED = 0
 
 
-@njit("int64(int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])", cache=True, _nrt=False)
-def emit(line, start_fs, end_fs, state, amount, open_, n_log, log):
+@timing_loop("int64(int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])")
+def emit(line: int, start_fs: int, end_fs: int, state: int, amount: int, open_: Rows, n_log: int, log: Rows) -> int:
     """Extend the open interval of `line`, or close it into `log` and open a new one.
 
     open_ (lines, 4): start fs, end fs, state (0 = none), amount. log (capacity, 5): line, start, end, state, amount.
@@ -41,8 +41,8 @@ def emit(line, start_fs, end_fs, state, amount, open_, n_log, log):
     return n_log
 
 
-@njit("int64(int64, int64[:, ::1], int64, int64[:, ::1])", cache=True, _nrt=False)
-def close_all(cut_fs, open_, n_log, log):
+@timing_loop("int64(int64, int64[:, ::1], int64, int64[:, ::1])")
+def close_all(cut_fs: int, open_: Rows, n_log: int, log: Rows) -> int:
     """Close every open interval at `cut_fs`; what reaches beyond stays open from there, its amount counted before.
 
     Work under way at the cut is so credited to the side on which it began. Returns the new number of log rows; at most

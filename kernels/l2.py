@@ -1,11 +1,11 @@
-"""The shared cache of a die: tile directory with LRU eviction, one FCFS data pipe, misses merged until they are filled."""
+"""The shared cache of a die: tile directory with LRU eviction, one FCFS data pipe, misses merged until they are
+filled."""
 
 from __future__ import annotations
 
-from numba import njit
-
 from dieshot.kernels.heap import pop, push
 from dieshot.kernels.interval import emit
+from dieshot.kernels.jit import Rows, part_of_loop, timing_loop
 
 BUSY = 1
 MIB = 1 << 20
@@ -45,14 +45,14 @@ R_MERGED = 8
 N_REGS = 9
 
 
-@njit("void(int64[::1], int64[::1], int64)", cache=True, _nrt=False)
-def _unlink(older, newer, tile):
+@timing_loop("void(int64[::1], int64[::1], int64)")
+def _unlink(older: Rows, newer: Rows, tile: int) -> None:
     newer[older[tile]] = newer[tile]
     older[newer[tile]] = older[tile]
 
 
-@njit("void(int64[::1], int64[::1], int64)", cache=True, _nrt=False)
-def _link_newest(older, newer, tile):
+@timing_loop("void(int64[::1], int64[::1], int64)")
+def _link_newest(older: Rows, newer: Rows, tile: int) -> None:
     end = older.shape[0] - 1
     last = older[end]
     newer[last] = tile
@@ -61,10 +61,17 @@ def _link_newest(older, newer, tile):
     older[end] = tile
 
 
-@njit(
-    "void(int64, int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])", cache=True, _nrt=False
-)
-def install(tile, capacity_bytes, tile_bytes, tile_ready_fs, older, newer, waiters, regs):
+@timing_loop("void(int64, int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])")
+def install(
+    tile: int,
+    capacity_bytes: int,
+    tile_bytes: Rows,
+    tile_ready_fs: Rows,
+    older: Rows,
+    newer: Rows,
+    waiters: Rows,
+    regs: Rows,
+) -> None:
     """Make `tile` the newest resident and evict the oldest ones beyond the capacity.
 
     older/newer (tiles + 1) are the links of the LRU ring, the last entry its end. A tile somebody waits for stays.
@@ -74,15 +81,17 @@ def install(tile, capacity_bytes, tile_bytes, tile_ready_fs, older, newer, waite
     end = older.shape[0] - 1
     while regs[R_RESIDENT] > capacity_bytes:
         victim = newer[end]
-        if victim == tile or victim == end:
+        if victim in (tile, end):
             break
         _unlink(older, newer, victim)
         tile_ready_fs[victim] = ABSENT
         regs[R_RESIDENT] -= tile_bytes[victim]
 
 
-@njit(cache=True, _nrt=False)
-def _take_pipe(ready_fs, bytes_, fs_per_mib, record, regs, open_, n_log, log):
+@part_of_loop
+def _take_pipe(
+    ready_fs: int, bytes_: int, fs_per_mib: int, record: int, regs: Rows, open_: Rows, n_log: int, log: Rows
+) -> int:
     """Take the data pipe for some bytes, no earlier than `ready_fs`; the end is left in regs. Returns n_log."""
     start = max(ready_fs, regs[R_FREE])
     end = start + bytes_ * fs_per_mib // MIB
@@ -92,8 +101,20 @@ def _take_pipe(ready_fs, bytes_, fs_per_mib, record, regs, open_, n_log, log):
     return n_log
 
 
-@njit(cache=True, _nrt=False)
-def _answer(row, ready_fs, respond_fs, fs_per_mib, record, pool, regs, responses, counts, open_, log):
+@part_of_loop
+def _answer(
+    row: int,
+    ready_fs: int,
+    respond_fs: int,
+    fs_per_mib: int,
+    record: int,
+    pool: Rows,
+    regs: Rows,
+    responses: Rows,
+    counts: Rows,
+    open_: Rows,
+    log: Rows,
+) -> None:
     """Read a request's bytes once all its tiles are there, and send the response."""
     read_bytes = pool[row, P_READ]
     counts[2] = _take_pipe(ready_fs, read_bytes, fs_per_mib, record, regs, open_, counts[2], log)
@@ -103,8 +124,8 @@ def _answer(row, ready_fs, respond_fs, fs_per_mib, record, pool, regs, responses
     counts[0] += 1
 
 
-@njit(cache=True, _nrt=False)
-def _wait_for(tile, link, waiters, wait_next):
+@part_of_loop
+def _wait_for(tile: int, link: int, waiters: Rows, wait_next: Rows) -> None:
     """Put a link at the end of a tile's list of waiters."""
     wait_next[link] = -1
     if waiters[tile] < 0:
@@ -116,8 +137,21 @@ def _wait_for(tile, link, waiters, wait_next):
     wait_next[last] = link
 
 
-@njit(cache=True, _nrt=False)
-def _look_up(tile, time_fs, link, tile_bytes, tile_ready_fs, older, newer, waiters, wait_next, regs, misses, counts):
+@part_of_loop
+def _look_up(
+    tile: int,
+    time_fs: int,
+    link: int,
+    tile_bytes: Rows,
+    tile_ready_fs: Rows,
+    older: Rows,
+    newer: Rows,
+    waiters: Rows,
+    wait_next: Rows,
+    regs: Rows,
+    misses: Rows,
+    counts: Rows,
+) -> int:
     """Look for a tile; where it is absent send a miss, where it is not there yet wait. Returns 1 if waiting."""
     if tile_ready_fs[tile] >= 0:
         _unlink(older, newer, tile)
@@ -138,50 +172,49 @@ def _look_up(tile, time_fs, link, tile_bytes, tile_ready_fs, older, newer, waite
     return 1
 
 
-@njit(
+@timing_loop(
     "int64(int64, int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1], int64, int64[:, ::1], int64,"
     " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1],"
-    " int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1])",
-    cache=True,
-    _nrt=False,
+    " int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1])"
 )
 def advance_l2(
-    until_fs,
-    lookup_fs,
-    respond_fs,
-    capacity_bytes,
-    fs_per_mib,
-    record,
-    requests,
-    n_requests,
-    stores,
-    n_stores,
-    fills,
-    n_fills,
-    tile_bytes,
-    tile_ready_fs,
-    older,
-    newer,
-    waiters,
-    wait_next,
-    pool,
-    heap,
-    regs,
-    open_,
-    responses,
-    misses,
-    log,
-    counts,
-):
+    until_fs: int,
+    lookup_fs: int,
+    respond_fs: int,
+    capacity_bytes: int,
+    fs_per_mib: int,
+    record: int,
+    requests: Rows,
+    n_requests: int,
+    stores: Rows,
+    n_stores: int,
+    fills: Rows,
+    n_fills: int,
+    tile_bytes: Rows,
+    tile_ready_fs: Rows,
+    older: Rows,
+    newer: Rows,
+    waiters: Rows,
+    wait_next: Rows,
+    pool: Rows,
+    heap: Rows,
+    regs: Rows,
+    open_: Rows,
+    responses: Rows,
+    misses: Rows,
+    log: Rows,
+    counts: Rows,
+) -> int:
     """Advance the cache to `until_fs`, in the order of arrival (fills before requests before stores at one time).
 
-    requests (n, 5) and stores (n, 3) are sorted by time; fills (n, 2: time, tile) in any order. A request names up to two
-    tiles (-1 = none); it is served when both are resident: the data pipe is taken for `read` bytes and the response leaves
-    `respond_fs` later. The first request for an absent tile sends a miss, later ones wait for the same fill.
-    responses (capacity, 2): time, pool row. misses (capacity, 4): time, bytes, read/write, tile (for the DRAM).
-    counts (3): rows written to responses, misses, log. Stores are written through. Returns the number of fills waiting.
+    requests (n, 5) and stores (n, 3) are sorted by time; fills (n, 2: time, tile) in any order. A request names up to
+    two tiles (-1 = none); it is served when both are resident: the data pipe is taken for `read` bytes and the
+    response leaves `respond_fs` later. The first request for an absent tile sends a miss, later ones wait for the
+    same fill. responses (capacity, 2): time, pool row. misses (capacity, 4): time, bytes, read/write, tile (for the
+    DRAM). counts (3): rows written to responses, misses, log. Stores are written through. Returns the number of fills
+    waiting.
     """
-    n_heap = regs[R_HEAP]
+    n_heap = int(regs[R_HEAP])
     for i in range(n_fills):
         n_heap = push(heap, n_heap, fills[i, 0], fills[i, 1])
     counts[:] = 0

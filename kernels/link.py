@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from dieshot.kernels.interval import emit
+from dieshot.kernels.jit import Rows, timing_loop
 
 BUSY = 1
 MIB = 1 << 20
@@ -12,12 +11,19 @@ EGRESS = 0
 INGRESS = 1
 
 
-@njit(
-    "int64(int64, int64, int64, int64[:, ::1], int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])",
-    cache=True,
-    _nrt=False,
-)
-def _occupy(side, ready_fs, bytes_, free, rank, fs_per_mib, record, open_, n_log, log):
+@timing_loop("int64(int64, int64, int64, int64[:, ::1], int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])")
+def _occupy(
+    side: int,
+    ready_fs: int,
+    bytes_: int,
+    free: Rows,
+    rank: int,
+    fs_per_mib: int,
+    record: int,
+    open_: Rows,
+    n_log: int,
+    log: Rows,
+) -> int:
     """Take one direction of one chip's links; returns n_log. The end is left in free[rank, side]."""
     start = max(ready_fs, free[rank, side])
     end = start + bytes_ * fs_per_mib // MIB
@@ -27,12 +33,20 @@ def _occupy(side, ready_fs, bytes_, free, rank, fs_per_mib, record, open_, n_log
     return n_log
 
 
-@njit(
-    "int64(int64, int64, int64, int64[:, ::1], int64, int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1])",
-    cache=True,
-    _nrt=False,
+@timing_loop(
+    "int64(int64, int64, int64, int64[:, ::1], int64, int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1])"
 )
-def send_messages(hop_fs, fs_per_mib, record, messages, n_messages, free, finish_fs, open_, log):
+def send_messages(
+    hop_fs: int,
+    fs_per_mib: int,
+    record: int,
+    messages: Rows,
+    n_messages: int,
+    free: Rows,
+    finish_fs: Rows,
+    open_: Rows,
+    log: Rows,
+) -> int:
     """Send messages (n, 4: ready fs, source, destination, bytes) in their order, cut-through.
 
     free (ranks, 2): when each direction of each chip is free. finish_fs (ranks): last byte at each destination, raised.
@@ -51,17 +65,26 @@ def send_messages(hop_fs, fs_per_mib, record, messages, n_messages, free, finish
     return n_log
 
 
-@njit(
-    "int64(int64, int64, int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1])",
-    cache=True,
-    _nrt=False,
+@timing_loop(
+    "int64(int64, int64, int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1])"
 )
-def reduce_in_switch(ready_fs, hop_fs, fs_per_mib, record, piece_bytes, reduced_fs, free, finish_fs, open_, log):
+def reduce_in_switch(
+    ready_fs: int,
+    hop_fs: int,
+    fs_per_mib: int,
+    record: int,
+    piece_bytes: int,
+    reduced_fs: Rows,
+    free: Rows,
+    finish_fs: Rows,
+    open_: Rows,
+    log: Rows,
+) -> int:
     """All-reduce with the switch adding up: every chip owns a share of the pieces and fetches each one reduced.
 
     A fetch makes every chip send its copy to the switch and one sum arrive; the owner then stores it to all chips by
-    multicast. Fetches run ahead of stores by as many pieces as hide the way there and back. reduced_fs (pieces, ranks) is
-    scratch; finish_fs (ranks): last stored byte at each chip. Returns rows written to log.
+    multicast. Fetches run ahead of stores by as many pieces as hide the way there and back. reduced_fs (pieces,
+    ranks) is scratch; finish_fs (ranks): last stored byte at each chip. Returns rows written to log.
     """
     n_pieces, n_ranks = reduced_fs.shape
     piece_fs = max(1, piece_bytes * fs_per_mib // MIB)

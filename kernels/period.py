@@ -1,9 +1,9 @@
-"""Finding and repeating periods: what a main loop's state looks like relative to now, and the cache directory it needs."""
+"""Finding and repeating periods: what a main loop's state looks like relative to now, and the cache directory it
+needs."""
 
 from __future__ import annotations
 
-from numba import njit
-
+from dieshot.kernels.jit import Rows, part_of_loop, timing_loop
 from dieshot.kernels.l2 import ABSENT, PENDING, _link_newest, _unlink, install
 from dieshot.kernels.sm import (
     B_ARRIVE,
@@ -32,25 +32,33 @@ MERGED = 2
 _PRIME = 1099511628211
 
 
-@njit(cache=True, _nrt=False)
-def _mix(hash_, value):
+@part_of_loop
+def _mix(hash_: int, value: int) -> int:
     return (hash_ ^ value) * _PRIME
 
 
-@njit(cache=True, _nrt=False)
-def _since(time_fs, now_fs, horizon_fs):
+@part_of_loop
+def _since(time_fs: int, now_fs: int, horizon_fs: int) -> int:
     """Return a time relative to now; what is longer past than the horizon is all the same."""
     if time_fs == NEVER:
         return NEVER
     return max(time_fs - now_fs, -horizon_fs)
 
 
-@njit(
-    "int64(int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64)",
-    cache=True,
-    _nrt=False,
+@timing_loop(
+    "int64(int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64)"
 )
-def signature(now_fs, horizon_fs, step, slots, groups, ring, units, channel_free_fs, channel):
+def signature(
+    now_fs: int,
+    horizon_fs: int,
+    step: int,
+    slots: Rows,
+    groups: Rows,
+    ring: Rows,
+    units: Rows,
+    channel_free_fs: Rows,
+    channel: int,
+) -> int:
     """Return a hash of the SMs' and the DRAM channels' state relative to `now_fs` and to loop step `step`.
 
     Arrays as in kernels/sm.py and kernels/hbm.py; `channel` is the one whose turn is next.
@@ -80,31 +88,30 @@ def signature(now_fs, horizon_fs, step, slots, groups, ring, units, channel_free
     return hash_
 
 
-@njit(
+@timing_loop(
     "int64(int64[:, ::1], int64, int64, int64, int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
-    " int64[::1], int64[::1])",
-    cache=True,
-    _nrt=False,
+    " int64[::1], int64[::1])"
 )
 def replay_directory(
-    events,
-    first,
-    n_periods,
-    shift,
-    capacity_bytes,
-    tile_bytes,
-    tile_ready_fs,
-    older,
-    newer,
-    waiters,
-    regs,
-    outcomes,
-):
+    events: Rows,
+    first: int,
+    n_periods: int,
+    shift: int,
+    capacity_bytes: int,
+    tile_bytes: Rows,
+    tile_ready_fs: Rows,
+    older: Rows,
+    newer: Rows,
+    waiters: Rows,
+    regs: Rows,
+    outcomes: Rows,
+) -> int:
     """Carry the cache directory through `n_periods` of a loop, without time.
 
-    events (n, 2: FILL or LOOK_UP, tile) is one period in order; in period p the tiles are `p * shift` further on. Period 0
-    writes outcomes (n: HIT, MISS or MERGED of every look-up); later ones must find the same, and tiles of the same size.
-    Counting starts at period `first`. Returns how many periods went through before the first that differs.
+    events (n, 2: FILL or LOOK_UP, tile) is one period in order; in period p the tiles are `p * shift` further on.
+    Period 0 writes outcomes (n: HIT, MISS or MERGED of every look-up); later ones must find the same, and tiles of
+    the same size. Counting starts at period `first`. Returns how many periods went through before the first that
+    differs.
     """
     for p in range(first, first + n_periods):
         for i in range(events.shape[0]):

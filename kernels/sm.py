@@ -1,11 +1,11 @@
-"""Streaming multiprocessors working through CTAs: tile loads ahead of the arithmetic, matrix and vector units shared by the
-resident CTAs, epilogues and stores. One row a multiprocessor, slot (resident CTA) or group (of warps) in the state arrays."""
+"""Streaming multiprocessors working through CTAs: tile loads ahead of the arithmetic, matrix and vector units shared
+by the resident CTAs, epilogues and stores. One row a multiprocessor, slot (resident CTA) or group (of warps) in the
+state arrays."""
 
 from __future__ import annotations
 
-from numba import njit
-
 from dieshot.kernels.interval import emit
+from dieshot.kernels.jit import Rows, part_of_loop, timing_loop
 
 BUSY = 1
 STALL_MEMORY = 2
@@ -76,19 +76,29 @@ B_USERS = 3
 N_RING = 4
 
 
-@njit(
-    "int64(int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1], int64[:, ::1], int64[::1], int64[:, ::1],"
-    " int64[:, ::1])",
-    cache=True,
-    _nrt=False,
+@timing_loop(
+    "int64(int64, int64, int64, int64, int64, int64[:, ::1], int64, int64[:, ::1], int64[:, ::1], int64[::1],"
+    " int64[:, ::1], int64[:, ::1])"
 )
 def deliver(
-    n_stages, slots_per_sm, launch_fs, fs_per_mib, record, responses, n_responses, ring, units, in_bytes, open_, log
-):
+    n_stages: int,
+    slots_per_sm: int,
+    launch_fs: int,
+    fs_per_mib: int,
+    record: int,
+    responses: Rows,
+    n_responses: int,
+    ring: Rows,
+    units: Rows,
+    in_bytes: Rows,
+    open_: Rows,
+    log: Rows,
+) -> int:
     """Take responses (n, 2: time, ring row; sorted by time) into the SMs through their ingress ports.
 
-    ring (rows, 4), units (SMs, 3: time each unit is free), in_bytes (rows): bytes that a stage brings in. Gaps of the port are
-    waiting for memory from the request on, before that for a free stage. Returns the log rows written (two a response).
+    ring (rows, 4), units (SMs, 3: time each unit is free), in_bytes (rows): bytes that a stage brings in. Gaps of the
+    port are waiting for memory from the request on, before that for a free stage. Returns the log rows written (two a
+    response).
     """
     n_log = 0
     for i in range(n_responses):
@@ -113,14 +123,28 @@ def deliver(
     return n_log
 
 
-@njit(cache=True, _nrt=False)
-def _edge(time_fs, period_fs):
+@part_of_loop
+def _edge(time_fs: int, period_fs: int) -> int:
     return -(-time_fs // period_fs) * period_fs
 
 
-@njit(cache=True, _nrt=False)
-def _occupy(unit, sm, resident_fs, start_fs, reason, end_fs, amount, record, units, open_, n_log, log):
-    """Take a unit of an SM; log the wait before (launch until the CTA is resident, then `reason`) and the work itself."""
+@part_of_loop
+def _occupy(
+    unit: int,
+    sm: int,
+    resident_fs: int,
+    start_fs: int,
+    reason: int,
+    end_fs: int,
+    amount: int,
+    record: int,
+    units: Rows,
+    open_: Rows,
+    n_log: int,
+    log: Rows,
+) -> int:
+    """Take a unit of an SM; log the wait before (launch until the CTA is resident, then `reason`) and the work
+    itself."""
     if record:
         line = sm * N_UNITS + unit
         free_fs = units[sm, unit]
@@ -133,8 +157,10 @@ def _occupy(unit, sm, resident_fs, start_fs, reason, end_fs, amount, record, uni
     return n_log
 
 
-@njit(cache=True, _nrt=False)
-def _group_ready(group, row, loaded, sm, classes, ctas, groups, ring, units):
+@part_of_loop
+def _group_ready(
+    group: int, row: int, loaded: int, sm: int, classes: Rows, ctas: Rows, groups: Rows, ring: Rows, units: Rows
+) -> int:
     """Return when a group of warps can take its next action; NEVER while its data or its CTA is missing."""
     cta = groups[group, G_CTA]
     if cta < 0:
@@ -151,11 +177,24 @@ def _group_ready(group, row, loaded, sm, classes, ctas, groups, ring, units):
         ready = max(ready, units[sm, TENSOR])
     else:
         ready = max(ready, units[sm, SIMT])
-    return ready
+    return int(ready)
 
 
-@njit(cache=True, _nrt=False)
-def _earliest(sm, until_fs, period_fs, n_stages, n_groups, slots_per_sm, classes, ctas, slots, groups, ring, units):
+@part_of_loop
+def _earliest(
+    sm: int,
+    until_fs: int,
+    period_fs: int,
+    n_stages: int,
+    n_groups: int,
+    slots_per_sm: int,
+    classes: Rows,
+    ctas: Rows,
+    slots: Rows,
+    groups: Rows,
+    ring: Rows,
+    units: Rows,
+) -> tuple[int, int, int]:
     """Return (start, slot, group) of the SM's next action before `until_fs`; group -1 is a load, slot -1 none."""
     best = until_fs
     best_slot = -1
@@ -181,10 +220,23 @@ def _earliest(sm, until_fs, period_fs, n_stages, n_groups, slots_per_sm, classes
     return best, best_slot, best_group
 
 
-@njit(cache=True, _nrt=False)
+@part_of_loop
 def _load(
-    slot, start_fs, n_stages, n_groups, stride, period_fs, send_fs, classes, ctas, slots, ring, in_bytes, requests, n
-):
+    slot: int,
+    start_fs: int,
+    n_stages: int,
+    n_groups: int,
+    stride: int,
+    period_fs: int,
+    send_fs: int,
+    classes: Rows,
+    ctas: Rows,
+    slots: Rows,
+    ring: Rows,
+    in_bytes: Rows,
+    requests: Rows,
+    n: int,
+) -> int:
     """Issue the load of a slot's next step: takes a free ring stage, writes request row n; returns n + 1."""
     cta = slots[slot, L_CTA]
     step = slots[slot, L_STEP]
@@ -216,10 +268,24 @@ def _load(
     return n + 1
 
 
-@njit(cache=True, _nrt=False)
+@part_of_loop
 def _work(
-    group, row, n_stages, sm, resident_fs, start_fs, record, classes, ctas, groups, ring, units, open_, n_log, log
-):
+    group: int,
+    row: int,
+    n_stages: int,
+    sm: int,
+    resident_fs: int,
+    start_fs: int,
+    record: int,
+    classes: Rows,
+    ctas: Rows,
+    groups: Rows,
+    ring: Rows,
+    units: Rows,
+    open_: Rows,
+    n_log: int,
+    log: Rows,
+) -> int:
     """Carry out a group's phase of a step (matrix, vector, matrix work); free the ring stage after the last one."""
     kind = ctas[groups[group, G_CTA], K_CLASS]
     phase = groups[group, G_PHASE]
@@ -258,8 +324,22 @@ def _work(
     return n_log
 
 
-@njit(cache=True, _nrt=False)
-def _finish(group, sm, resident_fs, start_fs, stride, record, classes, ctas, groups, units, open_, n_log, log):
+@part_of_loop
+def _finish(
+    group: int,
+    sm: int,
+    resident_fs: int,
+    start_fs: int,
+    stride: int,
+    record: int,
+    classes: Rows,
+    ctas: Rows,
+    groups: Rows,
+    units: Rows,
+    open_: Rows,
+    n_log: int,
+    log: Rows,
+) -> int:
     """Carry out a group's epilogue and go on with the next CTA of a persistent kernel; returns n_log."""
     cta = groups[group, G_CTA]
     kind = ctas[cta, K_CLASS]
@@ -274,37 +354,35 @@ def _finish(group, sm, resident_fs, start_fs, stride, record, classes, ctas, gro
     return n_log
 
 
-@njit(
+@timing_loop(
     "int64(int64, int64, int64, int64, int64, int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[:, ::1],"
     " int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    " int64[:, ::1], int64[:, ::1], int64[::1])",
-    cache=True,
-    _nrt=False,
+    " int64[:, ::1], int64[:, ::1], int64[::1])"
 )
 def advance_sms(
-    until_fs,
-    period_fs,
-    n_stages,
-    n_groups,
-    slots_per_sm,
-    stride,
-    send_fs,
-    record,
-    classes,
-    ctas,
-    slots,
-    groups,
-    resident_fs,
-    ring,
-    units,
-    in_bytes,
-    open_,
-    requests,
-    stores,
-    finished,
-    log,
-    counts,
-):
+    until_fs: int,
+    period_fs: int,
+    n_stages: int,
+    n_groups: int,
+    slots_per_sm: int,
+    stride: int,
+    send_fs: int,
+    record: int,
+    classes: Rows,
+    ctas: Rows,
+    slots: Rows,
+    groups: Rows,
+    resident_fs: Rows,
+    ring: Rows,
+    units: Rows,
+    in_bytes: Rows,
+    open_: Rows,
+    requests: Rows,
+    stores: Rows,
+    finished: Rows,
+    log: Rows,
+    counts: Rows,
+) -> int:
     """Carry out every action that starts before `until_fs`, on every SM, earliest first.
 
     Actions are: issue the load of the next step (a free stage is the credit), matrix work, vector work, epilogue with

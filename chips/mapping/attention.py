@@ -1,4 +1,5 @@
-"""Attention on a GPU: tiled prefill with causal skipping, and decode with the KV cache split over CTAs and recombined."""
+"""Attention on a GPU: tiled prefill with causal skipping, and decode with the KV cache split over CTAs and
+recombined."""
 
 from __future__ import annotations
 
@@ -86,7 +87,7 @@ def prefill_kernel(machine: GpuMachine, shape: AttentionShape) -> TileKernel:
     stage_bytes = 2 * KV_TILE_TOKENS * shape.head_dim * kv_bytes
     free = machine.shared_memory_bytes - PREFILL_ROWS * row_bytes
     return TileKernel(
-        name=f"attention prefill {shape.batch}x{shape.q_len}/{shape.kv_len} {shape.heads}:{shape.kv_heads}x{shape.head_dim}",
+        name=f"attention prefill {shape.batch}x{shape.q_len}/{shape.kv_len} {_heads(shape)}",
         kind="attention",
         classes=classes,
         ctas=ctas,
@@ -100,6 +101,10 @@ def prefill_kernel(machine: GpuMachine, shape: AttentionShape) -> TileKernel:
         prologue_fs=machine.matrix_prologue_fs,
         counters=_issued(ctas, classes, PREFILL_ROWS // GROUP_ROWS),
     )
+
+
+def _heads(shape: AttentionShape) -> str:
+    return f"{shape.heads}:{shape.kv_heads}x{shape.head_dim}"
 
 
 def _heads_in_l2(machine: GpuMachine, shape: AttentionShape) -> int:
@@ -121,7 +126,8 @@ def _sections(order: Rows, n_heads: int, section: int) -> tuple[Rows, Rows]:
 
 
 def offsets_kernel(machine: GpuMachine, shape: AttentionShape) -> TileKernel:
-    """Return the small kernel before a ragged prefill: one block sums the sequence lengths and resets the tile counter."""
+    """Return the small kernel before a ragged prefill: one block sums the sequence lengths and resets the tile
+    counter."""
     stream = StreamShape(
         name=f"attention offsets of {shape.batch} sequences",
         kind="attention",
@@ -218,7 +224,7 @@ def decode_kernels(machine: GpuMachine, shape: AttentionShape, n_splits: int) ->
     ctas[:, sm.K_TILE_B] = heads + head * pages + np.tile(np.asarray(edges[:-1]), heads)
     slots = 2
     main = TileKernel(
-        name=f"attention decode {shape.batch}x{pages} pages {shape.heads}:{shape.kv_heads}x{shape.head_dim} split {n_splits}",
+        name=f"attention decode {shape.batch}x{pages} pages {_heads(shape)} split {n_splits}",
         kind="attention",
         classes=classes,
         ctas=ctas,

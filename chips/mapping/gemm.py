@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,6 @@ def candidates(machine: GpuMachine, shape: GemmShape) -> list[GemmTiling]:
 
 
 def _possible(machine: GpuMachine, shape: GemmShape) -> Iterator[GemmTiling]:
-    n_steps = -(-shape.k // k_tile(shape))
     for swapped in (False, True):
         across = max(shape.group_rows) if swapped else shape.n
         for rows in NARROW_ROWS + WIDE_ROWS:
@@ -85,7 +85,7 @@ def _possible(machine: GpuMachine, shape: GemmShape) -> Iterator[GemmTiling]:
                 if n_stages(machine, shape, rows, columns) < 2:
                     continue
                 for split in SPLITS:
-                    if split > 1 and n_steps < 4 * split:
+                    if split > 1 and n_steps(shape) < 4 * split:
                         continue
                     for cluster in (1, 2):
                         tiling = GemmTiling(rows, columns, swapped, split, cluster)
@@ -96,6 +96,11 @@ def _possible(machine: GpuMachine, shape: GemmShape) -> Iterator[GemmTiling]:
 def k_tile(shape: GemmShape) -> int:
     """Return the elements of K that one step covers."""
     return K_TILE_BYTES // DTYPE_BYTES[shape.dtype]
+
+
+def n_steps(shape: GemmShape) -> int:
+    """Return the steps over all of K."""
+    return -(-shape.k // k_tile(shape))
 
 
 def n_stages(machine: GpuMachine, shape: GemmShape, rows: int, columns: int) -> int:
@@ -116,7 +121,7 @@ def estimate_cycles(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -
     tiles_m, tiles_n = _grid(shape, tiling)
     n_sms = machine.timing.n_sms
     n_ctas = tiles_m * tiles_n * tiling.split
-    steps = -(-(-(-shape.k // k_tile(shape))) // tiling.split)
+    steps = -(-n_steps(shape) // tiling.split)
     matrix = machine.matrix_cycles(tiling.rows, tiling.columns, k_tile(shape), shape.dtype)
     load = (tiling.rows + tiling.columns) * K_TILE_BYTES
     share = min(1.0, n_ctas / n_sms)
@@ -187,7 +192,7 @@ class _Panels:
 
     def __init__(self, shape: GemmShape, tiling: GemmTiling) -> None:
         step = k_tile(shape)
-        self.n_k = -(-shape.k // step)
+        self.n_k = n_steps(shape)
         k_sizes = np.minimum(step, shape.k - step * np.arange(self.n_k))
         along_m = tiling.columns if tiling.swapped else tiling.rows
         along_n = tiling.rows if tiling.swapped else tiling.columns
@@ -229,7 +234,7 @@ def _band(machine: GpuMachine, tiling: GemmTiling) -> int:
     """Return the band height (tiles along M) that makes the CTAs running at one time cover a square of the output."""
     along_m = tiling.columns if tiling.swapped else tiling.rows
     along_n = tiling.rows if tiling.swapped else tiling.columns
-    return max(1, round((machine.timing.n_sms * along_n / along_m) ** 0.5))
+    return max(1, round(math.sqrt(machine.timing.n_sms * along_n / along_m)))
 
 
 def _ctas(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling, panels: _Panels) -> tuple[Rows, Rows]:
@@ -283,7 +288,7 @@ def _class_row(
 ) -> Rows:
     row = np.zeros(sm.N_CLASS, np.int64)
     step = k_tile(shape)
-    end = shape.k - step * (-(-shape.k // step) - 1) if has_k_end else step
+    end = shape.k - step * (n_steps(shape) - 1) if has_k_end else step
     x_bytes, w_bytes = DTYPE_BYTES[shape.dtype], DTYPE_BYTES[shape.weight_dtype]
     n_groups = tiling.n_groups
     for k, read, into in ((step, sm.C_READ, sm.C_IN), (end, sm.C_READ_LAST, sm.C_IN_LAST)):

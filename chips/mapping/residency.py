@@ -12,7 +12,8 @@ STREAMED = ""  # weights, KV cache: nobody asks for them again before they are e
 
 @dataclass(frozen=True, slots=True)
 class L2Contents:
-    """Tensors from newest to oldest with the bytes of each that are in the cache; `previous` and `residual` name two."""
+    """Tensors from newest to oldest with the bytes of each that are in the cache; `previous` and `residual` name
+    two."""
 
     stack: tuple[Entry, ...] = ()
     previous: str = ""

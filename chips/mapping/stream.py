@@ -18,7 +18,8 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class StreamShape:
-    """Bytes in (of which `resident_bytes` are in the L2), bytes out, issue slots and transcendental operations, CTAs."""
+    """Bytes in (of which `resident_bytes` are in the L2), bytes out, issue slots and transcendental operations,
+    CTAs."""
 
     name: str
     kind: str

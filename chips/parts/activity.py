@@ -48,7 +48,8 @@ class ActivityLog:
         self._mark = len(self._chunks)
 
     def repeat_since_mark(self, repeat: int, period_fs: int) -> None:
-        """Note that what was kept since the mark happens `repeat` times, and that all later rows come that much later."""
+        """Note that what was kept since the mark happens `repeat` times, and that all later rows come that much
+        later."""
         self._chunks[self._mark :] = [(rows, repeat, period_fs) for rows, _, _ in self._chunks[self._mark :]]
         self._offset_fs += (repeat - 1) * period_fs
 

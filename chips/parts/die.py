@@ -25,7 +25,8 @@ N_L2_LINES = 1
 class Outcome:
     """Duration of a kernel (launch to the last store accepted and drained), what it moved, and how the DRAM is left.
 
-    backlog (channels, 2): how long each DRAM channel goes on writing after the end (fs), and bytes (0 when not recorded).
+    backlog (channels, 2): how long each DRAM channel goes on writing after the end (fs), and bytes (0 when not
+    recorded).
     """
 
     duration_fs: int
@@ -80,7 +81,8 @@ def _round_trip(env: simpy.Environment, there_fs: int, quantum_fs: int) -> tuple
 
 
 def background(timing: DieTiming, backlog: Rows, duration_fs: int) -> tuple[Activity, Rows]:
-    """Return what the DRAM channels do of their backlog while no kernel runs for `duration_fs`, and what is left of it."""
+    """Return what the DRAM channels do of their backlog while no kernel runs for `duration_fs`, and what is left of
+    it."""
     first = timing.n_sms * sm.N_UNITS + N_L2_LINES
     log = ActivityLog(timing.n_channels, first, record=True)
     log.begin(backlog)

@@ -41,7 +41,8 @@ class DramChannels(Component):
             self.fills.send(self.sent)
 
     def _due(self, misses: Rows, until_fs: int) -> Rows:
-        """Return what arrives before `until_fs`, first come first; a store announces its write while it waits for the L2."""
+        """Return what arrives before `until_fs`, first come first; a store announces its write while it waits for
+        the L2."""
         misses = np.concatenate((self.announced, misses))
         misses = misses[np.argsort(misses[:, 0], kind="stable")]
         due = int(np.searchsorted(misses[:, 0], until_fs))

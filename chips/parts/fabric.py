@@ -90,7 +90,8 @@ class Wire(Component):
 
 
 def exchange(group: int, bytes_: int, ready_fs: int) -> Rows:
-    """Return the messages with which every chip sends `bytes_` to every other, staggered so that no ingress meets two."""
+    """Return the messages with which every chip sends `bytes_` to every other, staggered so that no ingress meets
+    two."""
     rounds, source = np.divmod(np.arange(group * (group - 1)), group)
     rows = np.empty((len(rounds), 4), np.int64)
     rows[:, 0] = ready_fs
@@ -134,7 +135,7 @@ class Ranks(Component):
     def in_switch(self) -> Generator[simpy.Event, Any, None]:
         """All-reduce: the switch adds."""
         yield from self._barrier()
-        self.wire.posted.send(self.wire.switch_reduction(self.env.now, self.bytes))
+        self.wire.posted.send(self.wire.switch_reduction(int(self.env.now), self.bytes))
         yield self.wire.delivered.receive()
 
     def gather(self) -> Generator[simpy.Event, Any, None]:
@@ -148,13 +149,13 @@ class Ranks(Component):
 
     def _barrier(self) -> Generator[simpy.Event, Any, None]:
         """Tell all peers that the own buffer may be written, and wait for theirs."""
-        self.wire.posted.send(self.wire.messages(exchange(self.group, FLAG_BYTES, self.env.now)))
+        self.wire.posted.send(self.wire.messages(exchange(self.group, FLAG_BYTES, int(self.env.now))))
         yield self.wire.delivered.receive()
 
     def _exchange(self, bytes_: int) -> Generator[simpy.Event, Any, None]:
         """Write to all peers; the flag that tells of it follows the data on the same link."""
         yield from self._touch(bytes_)
-        self.wire.posted.send(self.wire.messages(exchange(self.group, bytes_ + FLAG_BYTES, self.env.now)))
+        self.wire.posted.send(self.wire.messages(exchange(self.group, bytes_ + FLAG_BYTES, int(self.env.now))))
         yield self.wire.delivered.receive()
 
     def _touch(self, bytes_: int) -> Generator[simpy.Event, Any, None]:

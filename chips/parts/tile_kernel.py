@@ -60,6 +60,7 @@ class DieTiming:
     def quantum_fs(self) -> int:
         """The longest window in which no part can hear of what another did within it.
 
-        From SM to cache and back a fill on its way may answer a request without a lookup, so the lookup is no lookahead.
+        From SM to cache and back a fill on its way may answer a request without a lookup, so the lookup is no
+        lookahead.
         """
         return min(self.send_fs + self.respond_fs, self.lookup_fs + self.dram_latency_fs, self.dispatch_fs)

@@ -51,8 +51,8 @@ class ComponentSpec:
 class Activity:
     """Intervals in which components were not idle; every column has the same length.
 
-    Times are femtoseconds since the region began. An interval happens `repeat` times, `period_fs` apart;
-    `amount` is the work done in one repetition. Intervals of one component never overlap. What no interval covers is idle.
+    Times are femtoseconds since the region began. An interval happens `repeat` times, `period_fs` apart; `amount` is
+    the work done in one repetition. Intervals of one component never overlap. What no interval covers is idle.
     """
 
     component: NDArray[np.int32]

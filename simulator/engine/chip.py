@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
 from dieshot.simulator.engine.fabric import LocalCosts
@@ -18,15 +18,18 @@ class UnsupportedError(ValueError):
     """An operator, number format or model that a chip cannot run; the message says which and why, in one line."""
 
 
+State = TypeVar("State", bound=Hashable)
+
+
 @dataclass(frozen=True, slots=True)
-class OperatorOutcome:
+class OperatorOutcome(Generic[State]):
     """The cells of one operator, carried out one after the other, and the state they leave the chip in.
 
     `state` is hashable and holds everything about the past that can change the next operator's outcome.
     """
 
     cells: tuple[Cell, ...]
-    state: Hashable
+    state: State
 
     @property
     def duration_fs(self) -> int:
@@ -34,7 +37,7 @@ class OperatorOutcome:
         return sum(cell.duration_fs for cell in self.cells)
 
 
-class Chip(ABC):
+class Chip(ABC, Generic[State]):
     """An architecture model with its parameters; deterministic and without memory of its own but for cells."""
 
     @abstractmethod
@@ -48,25 +51,25 @@ class Chip(ABC):
 
     @property
     @abstractmethod
-    def initial_state(self) -> Hashable:
+    def initial_state(self) -> State:
         """The state before the first operator: nothing cached, nothing under way."""
 
-    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:  # noqa: B027
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
         """Look at what is to come: UnsupportedError if any of it cannot run; with several processes, simulate ahead.
 
         Nothing that is prepared may change an outcome. WorkerLostError if a worker process is killed.
         """
 
     @abstractmethod
-    def carry_out(self, operator: Any, state: Hashable, record: bool = True) -> OperatorOutcome:
+    def carry_out(self, operator: Any, state: State, record: bool = True) -> OperatorOutcome[State]:
         """Simulate a traces.Operator, as a rank sees it, that starts in `state`; UnsupportedError if it cannot run."""
 
     @abstractmethod
-    def drain(self, state: Hashable) -> tuple[Cell | None, Hashable]:
+    def drain(self, state: State) -> tuple[Cell | None, State]:
         """Return the cell of waiting until the chip is quiet (None if it is), and the state then."""
 
     @abstractmethod
-    def alongside(self, cell: Cell, operator: Any, state: Hashable) -> tuple[Cell, Hashable]:
+    def alongside(self, cell: Cell, operator: Any, state: State) -> tuple[Cell, State]:
         """Return a collective's cell with what goes on in the chip beside it, and the state when it is done."""
 
     @property

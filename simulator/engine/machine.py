@@ -40,7 +40,8 @@ class StepLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OperatorRun:
-    """Instances of one operator that went alike: the first starts at `start_fs` of its step, the others `stride_fs` apart."""
+    """Instances of one operator that went alike: the first starts at `start_fs` of its step, the others `stride_fs`
+    apart."""
 
     block: int
     operator: int
@@ -78,9 +79,10 @@ class StepPlacement:
 
 @dataclass(slots=True)
 class Machine:
-    """Chips of one kind in stages of `group` ranks, joined by a fabric; `step_gap_fs` is the host's time between steps."""
+    """Chips of one kind in stages of `group` ranks, joined by a fabric; `step_gap_fs` is the host's time between
+    steps."""
 
-    chip: Chip
+    chip: Chip[Any]
     fabric: Fabric | None
     group: int
     step_gap_fs: int
@@ -98,7 +100,7 @@ class Machine:
         ports[0].send(None)
         for process in processes:
             env.run(until=process)
-        return int(env.now)
+        return _now(env)
 
     def _stage(
         self,
@@ -112,7 +114,7 @@ class Machine:
         state = self.chip.initial_state
         for index, step in enumerate(steps):
             yield arrivals.receive()
-            start = env.now
+            start = _now(env)
             run = yield from self._step(env, step, state)
             state = run.end_state
             placed(StepPlacement(index, stage, start, run))
@@ -124,14 +126,14 @@ class Machine:
             known = self._steps[key]
             yield env.timeout(known.duration_fs)
             return known
-        start = env.now
+        start = _now(env)
         runs: list[OperatorRun] = []
         for index, block in enumerate(step.blocks):
             state = yield from self._block(env, index, block, state, start, runs)
         drain, state = self.chip.drain(state)
         if drain is not None:
             yield env.timeout(drain.duration_fs)
-        self._steps[key] = StepRun(env.now - start, tuple(runs), drain, state)
+        self._steps[key] = StepRun(_now(env) - start, tuple(runs), drain, state)
         return self._steps[key]
 
     def _block(
@@ -143,7 +145,8 @@ class Machine:
         step_start: int,
         runs: list[OperatorRun],
     ) -> Generator[simpy.Event, Any, Hashable]:
-        """Run a block's instances until the state at an instance's start recurs; what lies between then repeats exactly."""
+        """Run a block's instances until the state at an instance's start recurs; what lies between then repeats
+        exactly."""
         seen: dict[Hashable, int] = {}
         instances: list[list[OperatorRun]] = []
         instance = 0
@@ -151,7 +154,7 @@ class Machine:
             seen[state] = instance
             begun: list[OperatorRun] = []
             for position, operator in enumerate(block.operators):
-                start = env.now - step_start
+                start = _now(env) - step_start
                 cells, state = self._operator(operator, state)
                 yield env.timeout(sum(cell.duration_fs for cell in cells))
                 begun.append(OperatorRun(index, position, instance, 1, start, 0, cells))
@@ -176,7 +179,7 @@ class Machine:
         seen: dict[Hashable, int],
     ) -> Generator[simpy.Event, Any, Hashable]:
         left = block.repeat - instance
-        begin = env.now - step_start
+        begin = _now(env) - step_start
         period_fs = begin - period[0][0].start_fs
         shift = begin - period[0][0].start_fs
         for offset, begun in enumerate(period[:left]):
@@ -203,3 +206,8 @@ class Machine:
         cell = self.fabric.carry_out(operator, group)
         cell, state = self.chip.alongside(cell, operator, state)
         return (cell,), state
+
+
+def _now(env: simpy.Environment) -> int:
+    """Return the time; all delays are whole femtoseconds, so SimPy keeps it whole."""
+    return int(env.now)

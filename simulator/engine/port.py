@@ -28,7 +28,8 @@ class Port:
         self._senders: deque[tuple[Any, simpy.Event]] = deque()
 
     def send(self, batch: Any) -> simpy.Event | None:
-        """Send a batch; return None when it has left, or the event of its leaving when a credit must come back first."""
+        """Send a batch; return None when it has left, or the event of its leaving when a credit must come back
+        first."""
         if self._free_credits is None:
             self._depart(batch)
             return None

@@ -21,7 +21,8 @@ class LinkParameters(Schema):
 
     n_links: links of one chip. rate: one link, one direction. hop_latency: chip to chip, one way, switch included,
     without serialisation. protocol_efficiency: payload bytes per byte on the wire. max_chips: chips that it can join.
-    in_switch_reduction: whether switches add up what chips send; in_switch_efficiency: payload per byte on the wire then. energy: per bit moved from chip to chip.
+    in_switch_reduction: whether switches add up what chips send; in_switch_efficiency: payload per byte on the wire
+    then. energy: per bit moved from chip to chip.
     """
 
     name: str

@@ -37,7 +37,7 @@ class SystemSetup:
     system: Resolved[SystemParameters]
     chip_parameters: Resolved[Any]
     fabric_parameters: Resolved[LinkParameters] | None
-    chip: Chip
+    chip: Chip[Any]
     fabric: Fabric | None
 
     @property
@@ -89,7 +89,7 @@ def _build(
     if fabric is None and fabric_overrides:
         raise fabric_overrides[0].refuse(f"the system {system.values.name} has no fabric")
     fabric_parameters = resolve(fabric, LinkParameters, fabric_overrides) if fabric else None
-    built: Chip = architecture(chip_parameters.values)
+    built: Chip[Any] = architecture(chip_parameters.values)
     joined = None
     if fabric_parameters is not None:
         module = importlib.import_module("dieshot.chips.parts.fabric")

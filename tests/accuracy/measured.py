@@ -81,9 +81,8 @@ def _operators(chip: Gpu, row: Row) -> list[tuple[Operator, int]]:
     dtype, kv_dtype = (DTYPES[name] for name in row.precision.split("/"))
     tokens = row["batch"] * row["seqlen"]
     heads = {"heads": row["heads"], "kv_heads": row["kv_heads"], "head_dim": row["head_dim"]}
-    rope = make_operator(
-        "rope", "rope_kv_append", {"tokens": tokens, **heads, "qk_norm": 0}, Formats("bf16", None, dtype, kv_dtype), "qkv"
-    )
+    rope_dims = {"tokens": tokens, **heads, "qk_norm": 0}
+    rope = make_operator("rope", "rope_kv_append", rope_dims, Formats("bf16", None, dtype, kv_dtype), "qkv")
     sizes = {"batch": row["batch"], "q_len": row["seqlen"], "kv_len": row["kv_len"]}
     dims = {**sizes, **heads, "causal": 1, "window": 0}
     attention = make_operator("attention", "attention", dims, Formats(dtype, None, "bf16", kv_dtype), "rope")
