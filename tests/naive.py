@@ -133,7 +133,7 @@ class Cache:
         return self.pipe.move(ready_fs, entry[2]) + self.respond_fs, entry[0]
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """A step that was asked for: when its data is in the SM, who still works on it."""
 
@@ -142,7 +142,7 @@ class Step:
     freed_fs: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Warps:
     """A group of warps: CTA, its step, and what it does next."""
 
@@ -153,7 +153,7 @@ class Warps:
     ready_fs: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
     """Room for one resident CTA: its loader and its groups of warps. `steps` lists all steps ever asked for."""
 
