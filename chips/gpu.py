@@ -12,7 +12,7 @@ from dieshot.chips.mapping.library import Library
 from dieshot.chips.mapping.lower import region_key
 from dieshot.chips.mapping.machine import GpuMachine
 from dieshot.chips.mapping.residency import L2Contents
-from dieshot.chips.parameters.gpu import GpuParameters
+from dieshot.chips.parameters.gpu import GpuParameters, check_feasible
 from dieshot.chips.parts.activity import Rows
 from dieshot.chips.parts.bound import serial_fs
 from dieshot.chips.parts.die import Outcome, background, run_kernel
@@ -46,6 +46,7 @@ class Gpu(Chip[GpuState]):
     Parameters = GpuParameters
 
     def __init__(self, parameters: GpuParameters) -> None:
+        check_feasible(parameters)
         self.parameters = parameters
         self.clock = Clock.from_hz(parameters.sm_clock)
         self.timing = _timing(parameters, self.clock)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dieshot.simulator.engine.chip import InfeasibleError
 from dieshot.simulator.params import (
     BitRate,
     Bytes,
     BytesPerCycle,
     Count,
     Cycles,
+    Factor,
     FemtojoulesPerBit,
     FemtojoulesPerByte,
     FemtojoulesPerMac,
@@ -16,11 +18,14 @@ from dieshot.simulator.params import (
     Hertz,
     MacsPerCycle,
     Milliwatts,
-    Number,
     OpsPerCycle,
     Ratio,
     Schema,
 )
+
+MIN_WIRE_CYCLES = 4
+MIN_SHARED_MEMORY = 32 * 1024
+MIN_L2 = 1 << 20
 
 
 class Multiprocessor(Schema):
@@ -74,10 +79,10 @@ class Launch(Schema):
 class Software(Schema):
     """What the kernels' code costs beyond the arithmetic of the operator, in issue slots of the vector unit."""
 
-    epilogue_ops_per_element: Number
-    softmax_ops_per_score: Number
-    rope_ops_per_element: Number
-    elementwise_ops_factor: Number
+    epilogue_ops_per_element: Factor
+    softmax_ops_per_score: Factor
+    rope_ops_per_element: Factor
+    elementwise_ops_factor: Factor
     matrix_issue_overhead: Cycles
     candidates_simulated: Count
 
@@ -113,3 +118,31 @@ class GpuParameters(Schema):
     software: Software
     energy: Energy
     power: Power
+
+
+def check_feasible(p: GpuParameters) -> None:
+    """Refuse parameters that contradict each other: InfeasibleError names the one and the bound that the others set."""
+    if p.l2.hit_latency < p.l2.lookup_latency + 2 * MIN_WIRE_CYCLES:
+        least = p.l2.lookup_latency + 2 * MIN_WIRE_CYCLES
+        raise InfeasibleError(
+            "l2.hit_latency", p.l2.hit_latency, f"at least {least} cycles (the look-up and the wires)"
+        )
+    if p.hbm.idle_latency <= p.l2.hit_latency:
+        raise InfeasibleError(
+            "hbm.idle_latency", p.hbm.idle_latency, f"more than the L2 hit's {p.l2.hit_latency} cycles"
+        )
+    if p.hbm.refresh_time >= p.hbm.refresh_interval:
+        bound = f"less than the refresh interval of {p.hbm.refresh_interval} fs"
+        raise InfeasibleError("hbm.refresh_time", p.hbm.refresh_time, bound)
+    if p.hbm.pins_per_stack % p.hbm.channels_per_stack:
+        bound = f"a divisor of {p.hbm.pins_per_stack} pins"
+        raise InfeasibleError("hbm.channels_per_stack", p.hbm.channels_per_stack, bound)
+    if p.launch.dispatch_latency < MIN_WIRE_CYCLES:
+        raise InfeasibleError(
+            "launch.dispatch_latency", p.launch.dispatch_latency, f"at least {MIN_WIRE_CYCLES} cycles"
+        )
+    if p.sm.shared_memory < MIN_SHARED_MEMORY:
+        bound = f"at least {MIN_SHARED_MEMORY} bytes (two stages of a small tile)"
+        raise InfeasibleError("sm.shared_memory", p.sm.shared_memory, bound)
+    if p.l2.capacity // p.l2.copies < MIN_L2:
+        raise InfeasibleError("l2.capacity", p.l2.capacity, f"at least {MIN_L2 * p.l2.copies} bytes")

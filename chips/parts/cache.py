@@ -87,6 +87,8 @@ class L2Cache(Component):
 
         Stores of one time are ordered by what they are, so that their order does not depend on the windows.
         """
+        if len(stores) == 0 and len(self.announced) == 0:
+            return stores
         stores = np.concatenate((self.announced, stores))
         stores = stores[np.lexsort((stores[:, l2.W_TILE], stores[:, l2.W_BYTES], stores[:, l2.W_TIME]))]
         due = int(np.searchsorted(stores[:, 0], until_fs))
@@ -144,5 +146,6 @@ class L2Cache(Component):
             self.counts,
         )
         n_responses, n_misses, n_log = self.counts.tolist()
-        self.log.keep(out[:n_log])
+        if n_log:
+            self.log.keep(out[:n_log])
         return responses[:n_responses], misses[:n_misses]

@@ -35,6 +35,8 @@ class Dispatcher(Component):
 
     def _due(self, finished: Rows, until_fs: int) -> Rows:
         """Return the slots that finish before `until_fs`; an epilogue announces its end before it is over."""
+        if len(finished) == 0 and len(self.announced) == 0:
+            return finished
         finished = np.concatenate((self.announced, finished))
         due = finished[:, 0] < until_fs
         self.announced = finished[~due]
@@ -43,6 +45,8 @@ class Dispatcher(Component):
     def assign(self, finished: Rows) -> Rows:
         """Return the assignments for slots that finished, in the order of time, then of slot."""
         n = min(len(finished), self.n_ctas - self.next_cta)
+        if n == 0:
+            return np.empty((0, 3), np.int64)
         order = np.lexsort((finished[:, 1], finished[:, 0]))[:n]
         out = np.empty((n, 3), np.int64)
         out[:, :2] = finished[order]

@@ -43,8 +43,12 @@ class DramChannels(Component):
     def _due(self, misses: Rows, until_fs: int) -> Rows:
         """Return what arrives before `until_fs`, first come first; a store announces its write while it waits for
         the L2."""
-        misses = np.concatenate((self.announced, misses))
-        misses = misses[np.argsort(misses[:, 0], kind="stable")]
+        if len(self.announced):
+            misses = np.concatenate((self.announced, misses))
+        if len(misses) == 0:
+            return misses
+        if len(misses) > 1:
+            misses = misses[np.argsort(misses[:, 0], kind="stable")]
         due = int(np.searchsorted(misses[:, 0], until_fs))
         self.announced = misses[due:]
         return misses[:due]

@@ -164,7 +164,8 @@ class Multiprocessors(Component):
                 self.counts,
             )
             n_requests, n_stores, n_finished, n_log = self.counts[:4].tolist()
-            self.log.keep(self.log_rows[:n_log])
+            if n_log:
+                self.log.keep(self.log_rows[:n_log])
             parts.append(
                 (
                     self.request_rows[:n_requests].copy(),

@@ -18,6 +18,16 @@ class UnsupportedError(ValueError):
     """An operator, number format or model that a chip cannot run; the message says which and why, in one line."""
 
 
+class InfeasibleError(ValueError):
+    """Parameters that are each in range but cannot be together; `key` is the one to look at first."""
+
+    def __init__(self, key: str, value: object, expected: str) -> None:
+        super().__init__(f"{key}: {value}; expected {expected}")
+        self.key = key
+        self.value = value
+        self.expected = expected
+
+
 State = TypeVar("State", bound=Hashable)
 
 

@@ -24,6 +24,7 @@ class Port:
         self.delay_fs = delay_fs
         self._free_credits = credits
         self._inbox: deque[Any] = deque()
+        self._under_way: deque[tuple[int, Any]] = deque()
         self._receiver: simpy.Event | None = None
         self._senders: deque[tuple[Any, simpy.Event]] = deque()
 
@@ -31,7 +32,7 @@ class Port:
         """Send a batch; return None when it has left, or the event of its leaving when a credit must come back
         first."""
         if self._free_credits is None:
-            self._depart(batch)
+            self._hand_over(batch)
             return None
         if self._free_credits > 0:
             self._free_credits -= 1
@@ -44,11 +45,27 @@ class Port:
     def receive(self) -> simpy.Event:
         """Return the event whose value is the next batch."""
         event = self.env.event()
-        if self._inbox:
+        if self._under_way:
+            arrival_fs, batch = self._under_way.popleft()
+            self._arrive_at(event, batch, max(0, arrival_fs - int(self.env.now)))
+        elif self._inbox:
             event.succeed(self._take())
         else:
             self._receiver = event
         return event
+
+    def _hand_over(self, batch: Any) -> None:
+        """Send without credits: one event a batch, the receiver's own."""
+        if self._receiver is None:
+            self._under_way.append((int(self.env.now) + self.delay_fs, batch))
+            return
+        receiver, self._receiver = self._receiver, None
+        self._arrive_at(receiver, batch, self.delay_fs)
+
+    def _arrive_at(self, event: simpy.Event, batch: Any, delay_fs: int) -> None:
+        event._ok = True
+        event._value = batch
+        self.env.schedule(event, delay=delay_fs)
 
     def _depart(self, batch: Any) -> None:
         arrival = self.env.timeout(self.delay_fs, batch)

@@ -122,6 +122,7 @@ def _nonnegative(noun: str, *units: str, example: str, integer: bool = True) -> 
 Count = Annotated[int, _positive("a count", "1", example="1")]
 Ratio = Annotated[float, Quantity("a ratio", ("1",), "1", integer=False, most=1)]
 Number = Annotated[float, Quantity("a number", ("1",), "1", integer=False, least=None)]
+Factor = Annotated[float, _nonnegative("a factor", "1", example="1", integer=False)]
 Femtoseconds = Annotated[int, _nonnegative("a time", "fs", example="ns")]
 Cycles = Annotated[int, _nonnegative("a number of cycles", "cycle", example="cycle")]
 Hertz = Annotated[int, _positive("a frequency", "Hz", example="GHz")]

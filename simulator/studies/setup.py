@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dieshot.simulator.engine.chip import Chip
+from dieshot.simulator.engine.chip import Chip, InfeasibleError
 from dieshot.simulator.engine.fabric import Fabric
 from dieshot.simulator.engine.machine import Machine
 from dieshot.simulator.errors import InputError, nearest_name
@@ -89,7 +89,11 @@ def _build(
     if fabric is None and fabric_overrides:
         raise fabric_overrides[0].refuse(f"the system {system.values.name} has no fabric")
     fabric_parameters = resolve(fabric, LinkParameters, fabric_overrides) if fabric else None
-    built: Chip[Any] = architecture(chip_parameters.values)
+    try:
+        built: Chip[Any] = architecture(chip_parameters.values)
+    except InfeasibleError as error:
+        problem = "cannot be with the other parameters"
+        raise InputError(problem, file=chip.file, key=error.key, value=error.value, expected=error.expected) from None
     joined = None
     if fabric_parameters is not None:
         module = importlib.import_module("dieshot.chips.parts.fabric")
