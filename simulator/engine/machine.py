@@ -15,8 +15,10 @@ import simpy
 from dieshot.simulator.engine.cell import Cell
 from dieshot.simulator.engine.chip import Chip
 from dieshot.simulator.engine.fabric import Fabric
+from dieshot.simulator.engine.hooks import Hooks
 from dieshot.simulator.engine.port import Port
 
+ACTIVATION_BUFFERS = 2  # a stage writes one while the next reads the other
 COLLECTIVES = frozenset({"all_reduce", "all_gather", "send_recv"})
 
 
@@ -77,6 +79,9 @@ class StepPlacement:
     run: StepRun
 
 
+StepObserver = Callable[[StepPlacement], None]
+
+
 @dataclass(slots=True)
 class Machine:
     """Chips of one kind in stages of `group` ranks, joined by a fabric; `step_gap_fs` is the host's time between
@@ -86,15 +91,20 @@ class Machine:
     fabric: Fabric | None
     group: int
     step_gap_fs: int
+    hooks: Hooks = field(default_factory=Hooks)
     _steps: dict[Hashable, StepRun] = field(default_factory=dict)
 
-    def run(self, stages: Sequence[Sequence[StepLike]], placed: Callable[[StepPlacement], None]) -> int:
-        """Run all steps of all stages; call `placed` for each in the order of their ends; return the end (fs)."""
+    def run(
+        self, stages: Sequence[Sequence[StepLike]], step_done: Callable[[StepPlacement], None] | None = None
+    ) -> int:
+        """Run all steps of all stages; `step_done` is told of each in the order of their ends. Returns the end (fs)."""
+        if step_done is not None:
+            self.hooks.add("step_done", step_done)
         env = simpy.Environment()
         n = len(stages)
-        ports = [Port(env, self.step_gap_fs if stage == 0 else 0) for stage in range(n)]
+        ports = [Port(env, self.step_gap_fs if stage == 0 else 0, ACTIVATION_BUFFERS) for stage in range(n)]
         processes = [
-            env.process(self._stage(env, index, steps, ports[index], ports[(index + 1) % n], placed))
+            env.process(self._stage(env, index, steps, ports[index], ports[(index + 1) % n]))
             for index, steps in enumerate(stages)
         ]
         ports[0].send(None)
@@ -109,7 +119,6 @@ class Machine:
         steps: Sequence[StepLike],
         arrivals: Port,
         departures: Port,
-        placed: Callable[[StepPlacement], None],
     ) -> Generator[simpy.Event, Any, None]:
         state = self.chip.initial_state
         for index, step in enumerate(steps):
@@ -117,8 +126,11 @@ class Machine:
             start = _now(env)
             run = yield from self._step(env, step, state)
             state = run.end_state
-            placed(StepPlacement(index, stage, start, run))
-            departures.send(None)
+            if "step_done" in self.hooks:
+                self.hooks.call("step_done", StepPlacement(index, stage, start, run))
+            waiting = departures.send(None)
+            if waiting is not None:
+                yield waiting
 
     def _step(self, env: simpy.Environment, step: StepLike, state: Hashable) -> Generator[simpy.Event, Any, StepRun]:
         key = (tuple((id(block.operators), block.repeat) for block in step.blocks), state)
@@ -157,6 +169,8 @@ class Machine:
                 start = _now(env) - step_start
                 cells, state = self._operator(operator, state)
                 yield env.timeout(sum(cell.duration_fs for cell in cells))
+                if "operator_done" in self.hooks:
+                    self.hooks.call("operator_done", operator, step_start + start, cells)
                 begun.append(OperatorRun(index, position, instance, 1, start, 0, cells))
             instances.append(begun)
             instance += 1
