@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dieshot import __version__
-from dieshot.simulator.cli import cycles, describe, failure, replay, run, show, trace
+from dieshot.simulator.cli import cycles, describe, failure, micro, replay, run, show, trace
 from dieshot.simulator.cli import list as listing
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ _VERBS: dict[str, Callable[..., None]] = {
 }
 for _verb, _function in _VERBS.items():
     app.command(name=_verb)(_function)
+app.add_typer(micro.app, name="micro")
 
 
 def _print_version(wanted: bool) -> None:

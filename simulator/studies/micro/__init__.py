@@ -1,0 +1,1 @@
+"""One part under one pattern: memory, array, SRAM, network, link, collective."""
