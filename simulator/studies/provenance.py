@@ -14,11 +14,12 @@ from dieshot.traces import Partition, trace_text
 
 LIBRARIES = ("numpy", "numba", "simpy", "h5py", "networkx")
 TRACE_OPTIONS = ("batch", "prompt", "generate", "precision", "kv_precision", "seed", "routing")
+SHORT_OPTIONS = {"tensor_parallel": "tp", "pipeline_parallel": "pp"}
 KIB = 1024
 
 
 def provenance(setup: SystemSetup, parts: Partition) -> dict[str, Any]:
-    """Return the texts from which the run can be repeated: documents, trace, options, versions.
+    """Return the texts from which the run can be repeated: documents, trace, options, versions, command.
 
     The options are those that the run had after all, however it was asked for: a run and its replay have the same.
     """
@@ -34,7 +35,21 @@ def provenance(setup: SystemSetup, parts: Partition) -> dict[str, Any]:
         "seed": trace.seed,
         "versions": versions,
         "options": options,
+        "command": _command(setup, options),
     }
+
+
+def _command(setup: SystemSetup, options: dict[str, Any]) -> list[str]:
+    """Return the command line that asks for this run in full."""
+    words = ["dieshot", "run", str(options["system"]), str(options["model"])]
+    for name, value in options.items():
+        if name not in ("system", "model"):
+            words += [f"--{SHORT_OPTIONS.get(name, name).replace('_', '-')}", str(value)]
+    for prefix, resolved in setup.resolved.items():
+        for record in resolved.records:
+            if record.overridden:
+                words += ["--set", f"{prefix}.{record.path}={record.written.replace(' ', '')}"]
+    return words
 
 
 def wall_clock(started: float) -> dict[str, float | int | str]:
