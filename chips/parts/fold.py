@@ -1,0 +1,236 @@
+"""A GEMM as folds of an array: which operand stays, how often it is exchanged, and how many PEs each fold uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dieshot.chips.parts.array import ArrayTiming, Rows, time_folds
+from dieshot.kernels.systolic import (
+    END,
+    FIRST_START,
+    INTERVAL,
+    LIMIT,
+    N_FOLD,
+    N_STATE,
+    NO_OVERLAP,
+    record_columns,
+    record_tiles,
+)
+from dieshot.simulator.errors import InputError, listed, nearest_name
+
+DATAFLOWS = {"ws": "weight_stationary", "os": "output_stationary", "is": "input_stationary"}
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """M x K times K x N; of every `group` weights along K, `kept` are stored (1 of 1: dense)."""
+
+    M: int
+    N: int
+    K: int
+    kept: int = 1
+    group: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("M", "N", "K", "kept", "group"):
+            if getattr(self, name) < 1:
+                raise InputError("not possible", key=name, value=getattr(self, name), expected="at least 1")
+        if self.kept > self.group:
+            raise InputError("not possible", value=f"{self.kept}:{self.group}", expected="N:M with N at most M")
+        if self.macs > LIMIT:
+            raise InputError("too large", value=f"{self.M},{self.N},{self.K}", expected=f"at most {LIMIT} MACs")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the dense product."""
+        return self.M * self.N * self.K
+
+    @property
+    def n_kept(self) -> int:
+        """Weights kept along K."""
+        return self.K // self.group * self.kept + min(self.kept, self.K % self.group)
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What lies along the rows and columns of the array and what streams: extents, and whether operands are loaded."""
+
+    row_extent: int
+    column_extent: int
+    n_steps: int
+    loads: bool
+
+
+def fold(gemm: Gemm, dataflow: str) -> Folding:
+    """Return how a dataflow ('ws', 'os', 'is') lays a GEMM on an array; InputError for any other."""
+    if dataflow not in DATAFLOWS:
+        nearest = nearest_name(dataflow, DATAFLOWS)
+        raise InputError("unknown dataflow", value=dataflow, expected=listed(DATAFLOWS), nearest=nearest)
+    if dataflow == "ws":
+        return Folding(gemm.n_kept, gemm.N, gemm.M, True)
+    if dataflow == "is":
+        return Folding(gemm.n_kept, gemm.M, gemm.N, True)
+    return Folding(gemm.M, gemm.N, gemm.n_kept, False)
+
+
+@dataclass(frozen=True)
+class GemmPass:
+    """A GEMM timed on an array.
+
+    end_cycle: after the last MAC (exclusive). terms: cycles by what they are for; they add up to end_cycle.
+    """
+
+    array: ArrayTiming
+    folding: Folding
+    n_row_tiles: int
+    n_column_tiles: int
+    first_start: int
+    interval: int
+    end_cycle: int
+
+    @property
+    def n_folds(self) -> int:
+        """Folds of the whole GEMM."""
+        return self.n_row_tiles * self.n_column_tiles
+
+    @property
+    def fold_cycles(self) -> int:
+        """Cycles that a PE works in one fold."""
+        return self.folding.n_steps * self.array.step_cycles
+
+    @property
+    def busy_pe_cycles(self) -> int:
+        """Cycles summed over all PEs in which they multiply."""
+        return self.folding.row_extent * self.folding.column_extent * self.fold_cycles
+
+    @property
+    def terms(self) -> dict[str, int]:
+        """Cycles by what they are for."""
+        tail = self.array.tail_cycles
+        between = self.interval - self.fold_cycles if self.n_folds > 1 else 0
+        load, repeats = self.first_start, self.n_folds - 1
+        if self.array.buffers == NO_OVERLAP:
+            return {
+                "load": load * self.n_folds,
+                "stream": self.fold_cycles * self.n_folds,
+                "skew_and_drain": tail * self.n_folds,
+                "between_folds": (between - load - tail) * repeats if repeats else 0,
+            }
+        stream = self.fold_cycles * self.n_folds
+        return {"load": load, "stream": stream, "skew_and_drain": tail, "between_folds": between * repeats}
+
+    def busy_pes(self, start: int, stop: int) -> Rows:
+        """Return the PEs at work in each cycle from `start` to `stop` (exclusive)."""
+        array, folding = self.array, self.folding
+        rows = min(array.rows, folding.row_extent)
+        columns = min(array.columns, folding.column_extent)
+        record = np.empty(stop - start, np.int64)
+        record_tiles(
+            array.row_skew,
+            array.column_skew,
+            self.fold_cycles,
+            self.first_start,
+            self.interval,
+            self.n_row_tiles,
+            self.n_column_tiles,
+            rows,
+            columns,
+            folding.row_extent - (self.n_row_tiles - 1) * array.rows,
+            folding.column_extent - (self.n_column_tiles - 1) * array.columns,
+            start,
+            np.zeros(3, np.int64),
+            record,
+        )
+        return record
+
+
+def time_gemm(array: ArrayTiming, gemm: Gemm, dataflow: str) -> GemmPass:
+    """Time a dense or N:M-sparse GEMM whose operands are all in the scratchpad."""
+    folding = fold(gemm, dataflow)
+    row_tiles = -(-folding.row_extent // array.rows)
+    column_tiles = -(-folding.column_extent // array.columns)
+    n_folds = row_tiles * column_tiles
+    stored = folding.loads and n_folds <= array.n_stored_tiles and array.n_stored_tiles > 1
+    item = np.array([[0, 0, folding.n_steps, int(not stored), n_folds]], np.int64)
+    times = time_folds(array, folding.loads, np.zeros(N_STATE, np.int64), item)[0]
+    return GemmPass(
+        array, folding, row_tiles, column_tiles, int(times[FIRST_START]), int(times[INTERVAL]), int(times[END])
+    )
+
+
+@dataclass(frozen=True)
+class PackedPass:
+    """A GEMM with unstructured zeros timed on an array: starts (folds), rows and steps of every column (folds, C)."""
+
+    array: ArrayTiming
+    starts: Rows
+    column_rows: Rows
+    column_steps: Rows
+    end_cycle: int
+
+    @property
+    def n_folds(self) -> int:
+        """Folds of the whole GEMM."""
+        return len(self.starts)
+
+    @property
+    def busy_pe_cycles(self) -> int:
+        """Cycles summed over all PEs in which they multiply."""
+        return int((self.column_rows * self.column_steps).sum()) * self.array.step_cycles
+
+    def busy_pes(self, start: int, stop: int) -> Rows:
+        """Return the PEs at work in each cycle from `start` to `stop` (exclusive)."""
+        array, record = self.array, np.empty(stop - start, np.int64)
+        skews = (array.row_skew, array.column_skew)
+        carry = np.zeros(3, np.int64)
+        record_columns(
+            *skews, array.step_cycles, self.starts, self.column_rows, self.column_steps, start, carry, record
+        )
+        return record
+
+
+def time_packed_gemm(array: ArrayTiming, gemm: Gemm, dataflow: str, kept: NDArray[np.int64]) -> PackedPass:
+    """Time a GEMM whose zero weights are left out, each column packing its own; kept (N): nonzeros of every column.
+
+    A tile lasts as long as its fullest column. InputError where the dataflow streams weights past fixed inputs.
+    """
+    fold(gemm, dataflow)
+    if dataflow == "is":
+        raise InputError(
+            "unstructured density needs weights that stay or sums that stay", value="is", expected="ws, os"
+        )
+    tiles = -(-gemm.N // array.columns)
+    padded = np.zeros(tiles * array.columns, np.int64)
+    padded[: gemm.N] = kept
+    by_tile = padded.reshape(tiles, array.columns)
+    rows, steps = (_stationary if dataflow == "ws" else _streaming)(array, gemm, by_tile)
+    longest = steps.max(axis=1, initial=0)
+    rows, steps, longest = rows[longest > 0], steps[longest > 0], longest[longest > 0]
+    folds = np.zeros((len(rows), N_FOLD), np.int64)
+    folds[:, 2:] = np.stack((longest, np.ones_like(longest), np.ones_like(longest)), axis=1)
+    times = time_folds(array, dataflow == "ws", np.zeros(N_STATE, np.int64), folds)
+    starts = np.ascontiguousarray(times[:, FIRST_START])
+    return PackedPass(array, starts, rows, steps, int(times[:, END].max(initial=0)))
+
+
+def _stationary(array: ArrayTiming, gemm: Gemm, kept: Rows) -> tuple[Rows, Rows]:
+    """Return rows and steps of every column (folds, C) where weights stay: a column fills as many rows as it has
+    weights."""
+    n_row_tiles = -(-kept.max(axis=1) // array.rows)
+    tile = np.repeat(np.arange(len(kept)), n_row_tiles)
+    within = np.arange(len(tile)) - np.repeat(np.cumsum(n_row_tiles) - n_row_tiles, n_row_tiles)
+    rows = np.clip(kept[tile] - (within * array.rows)[:, None], 0, array.rows)
+    return rows, np.where(rows > 0, gemm.M, 0)
+
+
+def _streaming(array: ArrayTiming, gemm: Gemm, kept: Rows) -> tuple[Rows, Rows]:
+    """Return rows and steps of every column (folds, C) where sums stay: a column streams as long as it has weights."""
+    n_row_tiles = -(-gemm.M // array.rows)
+    used = np.full(n_row_tiles, array.rows, np.int64)
+    used[-1] = gemm.M - (n_row_tiles - 1) * array.rows
+    steps = np.repeat(kept, n_row_tiles, axis=0)
+    rows = np.where(steps > 0, np.tile(used, len(kept))[:, None], 0)
+    return rows, steps
