@@ -1,0 +1,179 @@
+"""Collectives: everybody ends with everybody's contribution, no byte is lost, times as the plain twin and as theory."""
+
+from typing import Any
+
+import naive_collective
+import pytest
+import simpy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
+from dieshot.chips.parts.schedule import ALGORITHMS, POWER_OF_TWO, SWITCH, Plan, Transfer, schedule
+from dieshot.simulator.studies.micro.topology import chip_graph
+
+MIB = 1 << 20
+NS = 10**6
+KINDS = [(kind, algorithm) for kind, algorithms in ALGORITHMS.items() for algorithm in algorithms]
+SHAPES = ("ring", "torus", "full", "switch")
+
+
+def run(
+    graph: Any, plans: list[Plan], costs: EndpointCosts, starts: Any = None
+) -> tuple[LinkNetwork, list[Collective]]:
+    env = simpy.Environment()
+    network = LinkNetwork(graph)
+    starts = starts or [0] * len(plans)
+    running = [
+        Collective(env, f"{i}", network, plan, costs, start)
+        for i, (plan, start) in enumerate(zip(plans, starts, strict=True))
+    ]
+    env.run(env.all_of([each.process for each in running]))
+    return network, running
+
+
+def topology(shape: str, n: int) -> str:
+    return f"torus:{n // 2}x2" if shape == "torus" and n % 2 == 0 else f"{'ring' if shape == 'torus' else shape}:{n}"
+
+
+def initial(kind: str, plan: Plan) -> dict[tuple[int, int], set[int]]:
+    """Return what every rank holds before: its own contribution to a block, or the blocks that it owns."""
+    n = plan.n_ranks
+    blocks = range(len(plan.block_bytes))
+    if kind in ("all-reduce", "reduce-scatter"):
+        return {(rank, block): {rank} for rank in range(n) for block in blocks}
+    owner = {"all-gather": lambda block: block % n, "broadcast": lambda _: 0}.get(kind, lambda block: block // n % n)
+    return {(owner(block), block): {owner(block)} for block in blocks}
+
+
+def expected(kind: str, plan: Plan) -> dict[tuple[int, int], set[int]]:
+    n, every = plan.n_ranks, set(range(plan.n_ranks))
+    blocks = range(len(plan.block_bytes))
+    if kind == "all-reduce":
+        return {(rank, block): every for rank in range(n) for block in blocks}
+    if kind == "reduce-scatter":
+        return {(block % n, block): every for block in blocks}
+    if kind == "all-to-all":
+        return {(block % n, block): {block // n % n} for block in blocks}
+    return {(rank, block): {0 if kind == "broadcast" else block % n} for rank in range(n) for block in blocks}
+
+
+@pytest.mark.parametrize(("kind", "algorithm"), KINDS)
+@pytest.mark.parametrize("n", [2, 3, 4, 6, 8])
+def test_every_rank_ends_with_every_contribution_once(kind: str, algorithm: str, n: int) -> None:
+    if (kind, algorithm) in POWER_OF_TWO and n & (n - 1):
+        with pytest.raises(ValueError, match="power of two"):
+            schedule(kind, algorithm, n, 999)
+        return
+    for shape in ("switch",) if algorithm == "in-switch" else SHAPES:
+        for depth in (0, 1, 2):
+            plan = schedule(kind, algorithm, n, 100_003, 3, depth)
+            graph = chip_graph(topology(shape, n), 7 * MIB, 1000)
+            _, (collective,) = run(graph, [plan], EndpointCosts(3, 2 * MIB, False))
+            start = initial(kind, plan)
+            held = naive_collective.contributions(plan.transfers, collective.begin_fs, collective.finish_fs, start)
+            want = expected(kind, plan)
+            assert {key: held.get(key, set()) for key in want} == want
+
+
+@pytest.mark.parametrize(("kind", "algorithm"), [pair for pair in KINDS if pair[1] != "in-switch"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bytes_sent_are_bytes_received(kind: str, algorithm: str, shape: str) -> None:
+    plan = schedule(kind, algorithm, 8, 80_001, 2)
+    network, _ = run(chip_graph(topology(shape, 8), 3 * MIB, 500), [plan], EndpointCosts())
+    hops = sum(t.bytes * len(network.route(t.source, t.destination)) for t in plan.transfers)
+    assert sum(lane.bytes for lane in network.lanes.values()) == hops
+    for node in range(8):
+        arrived = sum(lane.bytes for (_, b), lane in network.lanes.items() if b == node)
+        left = sum(lane.bytes for (a, _), lane in network.lanes.items() if a == node)
+        own = sum(t.bytes * ((t.source == node) - (t.destination == node)) for t in plan.transfers)
+        assert left - arrived == own
+
+
+def test_ring_all_reduce_moves_two_shares_of_n_minus_one() -> None:
+    n, size, fs_per_mib = 8, 1 << 30, 20_000 * NS
+    plan = schedule("all-reduce", "ring", n, size, 4)
+    network, (collective,) = run(chip_graph("ring:8", fs_per_mib, 700 * NS), [plan], EndpointCosts())
+    assert max(collective.finish_fs) == pytest.approx(2 * (n - 1) / n * size * fs_per_mib / MIB, rel=0.01)
+    assert {lane.bytes for (a, b), lane in network.lanes.items() if b == (a + 1) % n} == {2 * (n - 1) * size // n}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "topology", "steps"),
+    [
+        ("ring", "ring:8", 14),
+        ("recursive", "full:8", 6),
+        ("direct", "full:8", 2),
+        ("one-shot", "full:8", 1),
+        ("direct", "switch:8", 4),
+        ("in-switch", "switch:8", 4),
+    ],
+)
+def test_small_all_reduces_cost_their_latencies(algorithm: str, topology: str, steps: int) -> None:
+    plan = schedule("all-reduce", algorithm, 8, 8)
+    _, (collective,) = run(chip_graph(topology, 20_000 * NS, 700 * NS), [plan], EndpointCosts())
+    assert max(collective.finish_fs) == pytest.approx(steps * 700 * NS, rel=0.01)
+
+
+def test_direct_exchange_beats_the_ring_by_every_link_of_a_full_graph() -> None:
+    n, size, fs_per_mib = 8, 1 << 28, 20_000 * NS
+    plan = schedule("all-reduce", "direct", n, size)
+    _, (collective,) = run(chip_graph("full:8", fs_per_mib, 0), [plan], EndpointCosts())
+    assert max(collective.finish_fs) == pytest.approx(2 * size / n * fs_per_mib / MIB, rel=0.01)
+
+
+def test_two_collectives_share_the_links() -> None:
+    plan = schedule("all-reduce", "ring", 8, 1 << 26, 4)
+    graph = chip_graph("ring:8", 20_000 * NS, 100 * NS)
+    _, (alone,) = run(graph, [plan], EndpointCosts())
+    _, both = run(graph, [plan, schedule("all-reduce", "ring", 8, 1 << 26, 4)], EndpointCosts())
+    assert max(both[1].finish_fs) == pytest.approx(2 * max(alone.finish_fs), rel=0.02)
+    _, later = run(graph, [plan, plan], EndpointCosts(), [0, 2 * max(alone.finish_fs)])
+    assert max(later[0].finish_fs) == max(alone.finish_fs)
+    assert max(later[1].finish_fs) == 3 * max(alone.finish_fs)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5), st.integers(1, 5000)), min_size=1, max_size=20),
+    st.lists(st.integers(0, 10**9), min_size=20, max_size=20, unique=True),
+    st.sampled_from(["ring:6", "torus:3x2", "full:6", "switch:6"]),
+    st.booleans(),
+)
+def test_messages_on_any_graph_act_as_their_plain_twin(
+    messages: Any, starts: list[int], topology: str, stored: bool
+) -> None:
+    transfers = [Transfer(s, (s + d) % 6, 0, size * 1009, False, False, ()) for s, d, size in messages]
+    plans = [Plan(6, (0,), [transfer]) for transfer in transfers]
+    graph = chip_graph(topology, 101 * MIB, 10_007)
+    network, running = run(graph, plans, EndpointCosts(0, 0, stored), starts[: len(plans)])
+    names = {id(lane): link for link, lane in network.lanes.items()}
+    routes = {
+        (t.source, t.destination): [names[id(lane)] for lane in network.route(t.source, t.destination)]
+        for t in transfers
+    }
+    rates = {link: (lane.fs_per_mib, lane.latency_fs) for link, lane in network.lanes.items()}
+    twin = naive_collective.finish_times(transfers, routes, rates, starts, stored)
+    assert [each.finish_fs[0] for each in running] == twin
+
+
+@given(st.integers(2, 7), st.integers(1, 10**6), st.integers(1, 4), st.integers(0, 2), st.booleans())
+def test_a_ring_acts_as_its_plain_twin(n: int, size: int, n_chunks: int, depth: int, stored: bool) -> None:
+    plan = schedule("all-reduce", "ring", n, size, n_chunks, depth)
+    network, (collective,) = run(chip_graph(f"ring:{n}", 997 * MIB, 12_345), [plan], EndpointCosts(0, 0, stored))
+    routes = {(r, (r + 1) % n): [(r, (r + 1) % n)] for r in range(n)}
+    rates = {link: (lane.fs_per_mib, lane.latency_fs) for link, lane in network.lanes.items()}
+    twin = naive_collective.finish_times(plan.transfers, routes, rates, [0] * len(plan.transfers), stored)
+    assert max(collective.finish_fs) == pytest.approx(max(twin), rel=1e-3)
+
+
+def test_routes_are_shortest_and_ties_go_both_ways() -> None:
+    network = LinkNetwork(chip_graph("ring:8", MIB, 1))
+    assert all(len(network.route(a, b)) == min((a - b) % 8, (b - a) % 8) for a in range(8) for b in range(8) if a != b)
+    firsts = {network.route(a, (a + 4) % 8)[0] is network.lanes[a, (a + 1) % 8] for a in range(8)}
+    assert firsts == {True, False}
+    assert len(LinkNetwork(chip_graph("switch:8", MIB, 1)).route(0, SWITCH)) == 1
+
+
+def test_a_chip_out_of_reach_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no link leads from chip 0 to chip 9"):
+        LinkNetwork(chip_graph("ring:4", MIB, 1)).route(0, 9)
