@@ -114,7 +114,9 @@ def _strike(cycle: int, weight: int, window_start: int, carry: Rows, record: Row
         return
     carry[0] += weight
     carry[1] += weight * before
-    carry[2] += weight * (before * (before + 1) // 2)
+    # The even factor is halved first, so that the product may wrap as sums do: modulo 2**64, exactly.
+    halved = before // 2 * (before + 1) if before % 2 == 0 else (before + 1) // 2 * before
+    carry[2] += weight * halved
 
 
 @timing_loop("void(int64, int64[::1], int64[::1])")
@@ -190,7 +192,7 @@ def record_tiles(
         start = first_start + fold * interval
         _strike_fold(row_skew, column_skew, start, busy_cycles, used_rows, used_columns, window_start, carry, record)
     _sum_up(1 + row_skew + column_skew, carry, record)
-    return max(0, stop - first)
+    return stop - first if stop > first else 0
 
 
 @timing_loop("void(int64, int64, int64, int64[::1], int64[:, ::1], int64[:, ::1], int64, int64[::1], int64[::1])")

@@ -56,12 +56,17 @@ class Gemm:
 
 @dataclass(frozen=True)
 class Folding:
-    """What lies along the rows and columns of the array and what streams: extents, and whether operands are loaded."""
+    """What lies along the rows and columns of the array and what streams."""
 
+    dataflow: str
     row_extent: int
     column_extent: int
     n_steps: int
-    loads: bool
+
+    @property
+    def loads(self) -> bool:
+        """Whether an operand is loaded into the PEs; else sums stay in them."""
+        return self.dataflow != "os"
 
 
 def fold(gemm: Gemm, dataflow: str) -> Folding:
@@ -70,10 +75,10 @@ def fold(gemm: Gemm, dataflow: str) -> Folding:
         nearest = nearest_name(dataflow, DATAFLOWS)
         raise InputError("unknown dataflow", value=dataflow, expected=listed(DATAFLOWS), nearest=nearest)
     if dataflow == "ws":
-        return Folding(gemm.n_kept, gemm.N, gemm.M, True)
+        return Folding(dataflow, gemm.n_kept, gemm.N, gemm.M)
     if dataflow == "is":
-        return Folding(gemm.n_kept, gemm.M, gemm.N, True)
-    return Folding(gemm.M, gemm.N, gemm.n_kept, False)
+        return Folding(dataflow, gemm.n_kept, gemm.M, gemm.N)
+    return Folding(dataflow, gemm.M, gemm.N, gemm.n_kept)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,17 @@ class GemmPass:
             }
         stream = self.fold_cycles * self.n_folds
         return {"load": load, "stream": stream, "skew_and_drain": tail, "between_folds": between * repeats}
+
+    def words(self, gemm: Gemm) -> dict[str, int]:
+        """Return operands that the array takes from its scratchpad, and sums that it hands over."""
+        inputs, weights, sums = gemm.M * gemm.K, gemm.n_kept * gemm.N, gemm.M * gemm.N
+        if self.folding.dataflow == "os":
+            inputs, weights = inputs * self.n_column_tiles, weights * self.n_row_tiles
+        elif self.folding.dataflow == "ws":
+            inputs, sums = inputs * self.n_column_tiles, sums * self.n_row_tiles
+        else:
+            weights, sums = weights * self.n_column_tiles, sums * self.n_row_tiles
+        return {"inputs": inputs, "weights": weights, "sums": sums}
 
     def busy_pes(self, start: int, stop: int) -> Rows:
         """Return the PEs at work in each cycle from `start` to `stop` (exclusive)."""

@@ -1,0 +1,57 @@
+"""`dieshot micro array RxC`."""
+
+from typing import Annotated
+
+import typer
+
+from dieshot.simulator.cli import option
+from dieshot.simulator.cli.output import print_json
+
+Shape = Annotated[str, typer.Argument(metavar="RxC", help="Rows and columns of PEs, such as 128x128.")]
+Gemm = Annotated[str, typer.Option("--gemm", metavar="M,N,K", help="M x K activations times K x N weights.")]
+Dataflow = Annotated[str, typer.Option("--dataflow", metavar="ws|os|is", help="What stays: weights, sums or inputs.")]
+Overlap = Annotated[
+    str,
+    typer.Option("--overlap", metavar="none|folds", help="Whether a fold begins before the one before has drained."),
+]
+Density = Annotated[
+    str, typer.Option("--density", metavar="1|N:M|SHARE", help="Weights kept: all, N of every M along K, or at random.")
+]
+Buffers = Annotated[int, typer.Option("--buffers", metavar="1|2", help="Operand buffers of a PE where folds overlap.")]
+Switch = Annotated[int, typer.Option("--switch", metavar="N", help="Cycles to make another buffer or tile active.")]
+Kind = Annotated[str, typer.Option("--kind", metavar="systolic|bit_serial|in_memory", help="How operands move.")]
+Bits = Annotated[int, typer.Option("--bits", metavar="N", help="Bits of an operand that is fed bit by bit.")]
+Tiles = Annotated[int, typer.Option("--tiles", metavar="N", help="Weight tiles that an in-memory array keeps.")]
+Window = Annotated[
+    str | None, typer.Option("--record", metavar="START:STOP", help="Add the PEs at work in each of these cycles.")
+]
+
+
+def array(
+    shape: Shape,
+    gemm: Gemm,
+    dataflow: Dataflow = "ws",
+    overlap: Overlap = "none",
+    density: Density = "1",
+    buffers: Buffers = 2,
+    switch: Switch = 1,
+    kind: Kind = "systolic",
+    bits: Bits = 8,
+    tiles: Tiles = 1,
+    record: Window = None,
+    seed: option.Seed = 0,
+    as_json: option.Json = False,
+    debug: option.Debug = False,
+) -> None:
+    """Time one GEMM on one PE array whose operands are at hand."""
+    from dieshot.simulator.studies.micro.array import array as time_array
+
+    outcome = time_array(
+        shape, gemm, dataflow, overlap, density, buffers, switch, kind, bits, tiles, window=record, seed=seed
+    )
+    if as_json:
+        print_json(outcome)
+    else:
+        from dieshot.simulator.cli.table import print_record
+
+        print_record(outcome)

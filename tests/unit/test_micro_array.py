@@ -1,0 +1,85 @@
+"""`dieshot micro array` and `dieshot micro sram`: what they print, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dieshot.simulator.cli.main import main
+
+
+def answer(capsys: pytest.CaptureFixture[str], line: str) -> dict[str, Any]:
+    assert main(["micro", *line.split(), "--json"]) == 0
+    printed: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return printed
+
+
+def test_the_reference_gemm(capsys: pytest.CaptureFixture[str]) -> None:
+    ws = answer(capsys, "array 128x128 --gemm 512,512,512 --dataflow ws --overlap none")
+    assert (ws["cycles"], ws["occupied_cycles"], ws["folds"], ws["macs"]) == (14303, 14304, 16, 512**3)
+    # Words as SCALE-Sim counts them.
+    assert ws["words"] == {"inputs": 1048576, "weights": 262144, "sums": 1048576}
+    os = answer(capsys, "array 128x128 --gemm 512,512,512 --dataflow os")
+    assert (os["cycles"], os["words"]["inputs"], os["words"]["weights"]) == (12255, 1048576, 1048576)
+    # SCALE-Sim writes 266240: 2 x 128 words more for each of the 16 folds, which hold no sum.
+    assert os["words"]["sums"] == 266240 - 16 * 2 * 128
+    folds = answer(capsys, "array 128x128 --gemm 512,512,512 --overlap folds")
+    assert folds["cycles"] == 128 + 16 * 512 + 15 + 2 * 127 - 1
+    assert sum(folds["cycles_by_term"].values()) == folds["occupied_cycles"]
+
+
+def test_one_buffer_density_and_record(capsys: pytest.CaptureFixture[str]) -> None:
+    single = answer(capsys, "array 8x8 --gemm 20,16,16 --overlap folds --buffers 1")
+    assert single["fold_interval_cycles"] == 20 + 8
+    half = answer(capsys, "array 8x8 --gemm 20,16,16 --density 2:4")
+    assert half["macs"] == half["skipped_macs"] == 20 * 16 * 8
+    drawn = answer(capsys, "array 8x8 --gemm 20,16,64 --density 0.25 --seed 3 --record 0:1000")
+    assert sum(drawn["busy_pes"]) == drawn["macs"] == drawn["busy_pe_cycles"]
+    assert drawn["cycles"] < answer(capsys, "array 8x8 --gemm 20,16,64")["cycles"]
+    bits = answer(capsys, "array 8x8 --gemm 20,8,8 --kind bit_serial --bits 4")
+    assert bits["occupied_cycles"] == 8 + 20 * 4 + 14
+
+
+def test_strides_and_conflicts(capsys: pytest.CaptureFixture[str]) -> None:
+    worst = answer(capsys, "sram --banks 32 --width 4B --pattern strided --stride 32 --n 1024")
+    assert (worst["cycles"], worst["conflicts"], worst["energy_fj"]) == (1024, 992, 1024 * 7500 // 2)
+    best = answer(capsys, "sram --banks 32 --width 4B --pattern strided --stride 33 --n 1024")
+    assert (best["cycles"], best["conflicts"]) == (32, 0)
+    assert answer(capsys, "sram --pattern random --n 4096 --seed 1 --node n5")["assumed"] == ["n5_per_n7"]
+    assert answer(capsys, "sram --pattern transposed --stride 32 --n 1024 --rotate")["conflicts"] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "array 8x8 --gemm 4,4,4 --dataflow wss",
+            "unknown dataflow; expected one of ws, os, is; got 'wss'; did you mean",
+        ),
+        ("array 8x8 --gemm 4,4,4 --overlap fold", "did you mean 'folds'?"),
+        ("array 8x0 --gemm 4,4,4", "expected rows x columns, such as 128x128; got '8x0'"),
+        ("array 8x8 --gemm 4,4", "expected M,N,K"),
+        ("array 8x8 --gemm 4,4,-4", "expected M,N,K"),
+        ("array 8x8 --gemm 4,4,4 --density 5:4", "density: not a density"),
+        ("array 8x8 --gemm 4,4,4 --density nan", "density: not a density"),
+        ("array 8x8 --gemm 4,4,4 --density 0.5 --dataflow is", "unstructured density"),
+        ("array 8x8 --gemm 4,4,4 --buffers 3", "buffers: out of range; expected 1 to 2; got 3"),
+        ("array 8x8 --gemm 4,4,4 --bufers 2", "No such option: --bufers"),
+        ("array 8x8 --gemm 4,4,4 --record 9:3", "record: not a window"),
+        ("array 9999999x9999999 --gemm 4,4,4", "at most 2**40 PEs"),
+        ("array 1x1 --gemm 999999999999,999999999999,9", "at most 2305843009213693952 MACs"),
+        ("sram --pattern stridded", "did you mean 'strided'?"),
+        ("sram --banks 0", "banks: out of range"),
+        ("sram --n -5", "n: out of range"),
+        ("sram --width 4", "width: not a size"),
+        ("sram --ports 0", "n_ports: not possible"),
+        ("sram --node n8", "unknown node"),
+        ("sram --capacity 1000B", "a multiple of 32 banks"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], line: str, words: str) -> None:
+    assert main(["micro", *line.split()]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1 and words in printed.err
