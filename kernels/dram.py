@@ -1,0 +1,368 @@
+"""DRAM channels command by command: first-ready scheduling over separate row and column command buses.
+
+Time is in ticks, the finest step of the command buses (half a CK for HBM3, a CK elsewhere). The loop visits only ticks
+at which something can happen: each channel keeps a lower bound on the next tick at which a row or a column command could
+issue, and every event that may lower the bound lowers it.
+"""
+
+from __future__ import annotations
+
+from dieshot.kernels.dram_queue import (
+    BANK_ID,
+    ITEM,
+    OPENING,
+    READS,
+    ROW,
+    SEEN,
+    WRITES,
+    append,
+    is_hit_waiting,
+    is_opening,
+    remove,
+)
+from dieshot.kernels.dram_timing import ACT, CLOSED, PRE, PREA, RD, REFAB, REFPB, WR, note_command, push_back, ready_at
+from dieshot.kernels.inlined import inlined
+from dieshot.kernels.jit import Rows, timing_loop
+
+FAR = 1 << 62
+LATEST = 1 << 61  # arrivals beyond could overflow when timings are added
+OK, OVERFLOW, STUCK, BAD_ITEM = range(4)
+
+# cfg: what does not change.
+(N_PSEUDO, N_STACK, READ_DEPTH, WRITE_DEPTH, HIGH_MARK, LOW_MARK, OFFERS_PER_TICK, PREFER_HITS, CLOSE_PAGE, REFRESH,
+ REFRESH_INTERVAL, READ_TICKS, WRITE_TICKS, FAW, RP, N_CFG) = range(16)  # fmt: skip
+NO_REFRESH, ALL_BANK, PER_BANK = range(3)
+
+# chan (channel, N_CHAN): what a channel remembers between ticks.
+(COL_WAKE, ROW_WAKE, COL_FREE, ROW_FREE, NEXT_REFRESH, DUE, DUE_PSEUDO, REFRESH_BANK, WRITE_MODE, HITS, MISSES,
+ CONFLICTS, N_CHAN) = range(13)  # fmt: skip
+
+# regs: NOW, next item to offer, number of requests under way.
+NOW, NEXT_ITEM, IN_FLIGHT, N_REGS = range(4)
+
+
+@inlined
+def classify(ch: int, bank: int, row: int, open_row: Rows, chan: Rows) -> None:
+    """Count a request as hit, miss or conflict by its bank at the first command issued for it."""
+    if open_row[ch, bank] == row:
+        chan[ch, HITS] += 1
+    elif open_row[ch, bank] == CLOSED:
+        chan[ch, MISSES] += 1
+    else:
+        chan[ch, CONFLICTS] += 1
+
+
+@inlined
+def lower(ch: int, which: int, tick: int, chan: Rows) -> None:
+    """Let a channel look again no later than `tick`."""
+    if chan[ch, which] > tick:
+        chan[ch, which] = tick
+
+
+@inlined
+def close_after_column(ch: int, bank: int, cfg: Rows, nodes: Rows, next_ok: Rows, open_row: Rows, tally: Rows) -> None:
+    """Precharge by itself (RDA, WRA) as soon as the bank's own rules allow."""
+    node = nodes[bank, 3]
+    closed = next_ok[ch, node, PRE] + cfg[RP]
+    open_row[ch, bank] = CLOSED
+    next_ok[ch, node, ACT] = max(next_ok[ch, node, ACT], closed)
+    next_ok[ch, node, REFPB] = max(next_ok[ch, node, REFPB], closed)
+    next_ok[ch, nodes[bank, 0], REFAB] = max(next_ok[ch, nodes[bank, 0], REFAB], closed)
+    tally[ch, PRE] += 1
+
+
+@inlined
+def issue_column(
+    now: int, ch: int, which: int, k: int, command: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows,
+    acts: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows, tally: Rows, finished: Rows
+) -> None:  # fmt: skip
+    """Serve the k-th request of a list by RD or WR."""
+    bank = lists[ch, which, BANK_ID, k]
+    row = lists[ch, which, ROW, k]
+    if lists[ch, which, SEEN, k] == 0:
+        chan[ch, HITS] += 1
+    finished[lists[ch, which, ITEM, k]] = now + (cfg[READ_TICKS] if command == RD else cfg[WRITE_TICKS])
+    note_command(ch, bank, command, now, cfg[FAW], cfg[N_STACK], nodes, delay, next_ok, acts)
+    remove(ch, which, k, lists, counts)
+    tally[ch, command] += 1
+    chan[ch, COL_FREE] = now + hold[command]
+    chan[ch, COL_WAKE] = now + hold[command]
+    if cfg[CLOSE_PAGE] and not is_hit_waiting(ch, bank, row, lists, counts):
+        close_after_column(ch, bank, cfg, nodes, next_ok, open_row, tally)
+        chan[ch, ROW_WAKE] = now
+    if which == OPENING or cfg[PREFER_HITS] or cfg[CLOSE_PAGE]:
+        chan[ch, ROW_WAKE] = now  # the row may now be closed
+
+
+@inlined
+def column_pass(
+    now: int, ch: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
+    lists: Rows, counts: Rows, chan: Rows, tally: Rows, finished: Rows, is_write: Rows
+) -> int:  # fmt: skip
+    """Issue the oldest column command that is ready, requests whose row was opened for them first; 1 if one was."""
+    soonest = FAR
+    waiting = WRITES if chan[ch, WRITE_MODE] else READS
+    blocked = cfg[REFRESH] == ALL_BANK and chan[ch, DUE] > 0
+    for turn in range(2):
+        which = OPENING if turn == 0 else waiting
+        if turn == 1 and blocked:
+            break
+        for k in range(counts[ch, which]):
+            bank = lists[ch, which, BANK_ID, k]
+            if open_row[ch, bank] != lists[ch, which, ROW, k]:
+                continue
+            command = WR if is_write[lists[ch, which, ITEM, k]] else RD
+            tick = ready_at(ch, bank, command, nodes, next_ok)
+            if tick <= now:
+                issue_column(now, ch, which, k, command, cfg, nodes, delay, hold, next_ok, acts, open_row, lists,
+                             counts, chan, tally, finished)  # fmt: skip
+                return 1
+            soonest = min(soonest, tick)
+    chan[ch, COL_WAKE] = soonest
+    return 0
+
+
+@inlined
+def refresh_all_banks(
+    now: int, ch: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows, open_row: Rows, lists: Rows,
+    counts: Rows, chan: Rows, tally: Rows
+) -> None:  # fmt: skip
+    """Go on with the refresh that is due: close the pseudo-channel's banks, then REFab; other row commands wait."""
+    pseudo = chan[ch, DUE_PSEUDO]
+    n_banks = nodes.shape[0] // cfg[N_PSEUDO]
+    first = pseudo * n_banks
+    command = REFAB
+    for bank in range(first, first + n_banks):
+        if open_row[ch, bank] != CLOSED:
+            command = PREA
+            if is_opening(ch, bank, lists, counts):
+                chan[ch, ROW_WAKE] = FAR  # the request's column command wakes this pass
+                return
+    tick = next_ok[ch, pseudo, command]
+    if tick > now:
+        chan[ch, ROW_WAKE] = tick
+        return
+    push_back(ch, pseudo, 0, command, now, delay, next_ok)
+    tally[ch, command] += 1
+    chan[ch, ROW_FREE] = now + hold[command]
+    chan[ch, ROW_WAKE] = now + 1
+    if command == PREA:
+        for bank in range(first, first + n_banks):
+            open_row[ch, bank] = CLOSED
+        return
+    chan[ch, DUE] -= 1
+    chan[ch, DUE_PSEUDO] = (pseudo + 1) % cfg[N_PSEUDO]
+    chan[ch, COL_WAKE] = min(chan[ch, COL_WAKE], now + 1)
+
+
+@inlined
+def refreshed_bank(ch: int, cfg: Rows, nodes: Rows, chan: Rows) -> int:
+    """Return the bank whose turn it is: pseudo-channels alternate, each goes through its banks in order."""
+    turn: int = chan[ch, REFRESH_BANK]
+    n_pseudo: int = cfg[N_PSEUDO]
+    return turn % n_pseudo * (nodes.shape[0] // n_pseudo) + turn // n_pseudo
+
+
+@inlined
+def refresh_one_bank(
+    now: int, ch: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
+    lists: Rows, counts: Rows, chan: Rows, tally: Rows
+) -> int:  # fmt: skip
+    """Go on with the per-bank refresh that is due: PRE if the bank is open, then REFpb. 1 if a command was issued."""
+    bank = refreshed_bank(ch, cfg, nodes, chan)
+    command = REFPB if open_row[ch, bank] == CLOSED else PRE
+    if command == PRE and is_opening(ch, bank, lists, counts):
+        return 0
+    tick = ready_at(ch, bank, command, nodes, next_ok)
+    if tick > now:
+        lower(ch, ROW_WAKE, tick, chan)
+        return 0
+    note_command(ch, bank, command, now, cfg[FAW], cfg[N_STACK], nodes, delay, next_ok, acts)
+    tally[ch, command] += 1
+    chan[ch, ROW_FREE] = now + hold[command]
+    chan[ch, ROW_WAKE] = now + 1
+    open_row[ch, bank] = CLOSED
+    if command == REFPB:
+        chan[ch, DUE] -= 1
+        chan[ch, REFRESH_BANK] = (chan[ch, REFRESH_BANK] + 1) % nodes.shape[0]
+    return 1
+
+
+@inlined
+def issue_row(
+    now: int, ch: int, which: int, k: int, command: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows,
+    acts: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows, tally: Rows
+) -> None:  # fmt: skip
+    """Close or open a row for the k-th request of a list."""
+    bank = lists[ch, which, BANK_ID, k]
+    row = lists[ch, which, ROW, k]
+    if lists[ch, which, SEEN, k] == 0:
+        classify(ch, bank, row, open_row, chan)
+        lists[ch, which, SEEN, k] = 1
+    note_command(ch, bank, command, now, cfg[FAW], cfg[N_STACK], nodes, delay, next_ok, acts)
+    tally[ch, command] += 1
+    chan[ch, ROW_FREE] = now + hold[command]
+    chan[ch, ROW_WAKE] = now + hold[command]
+    open_row[ch, bank] = CLOSED
+    if command == ACT:
+        open_row[ch, bank] = row
+        append(ch, OPENING, lists[ch, which, ITEM, k], bank, row, 1, lists, counts)
+        remove(ch, which, k, lists, counts)
+        lower(ch, COL_WAKE, min(next_ok[ch, nodes[bank, 3], RD], next_ok[ch, nodes[bank, 3], WR]), chan)
+
+
+@inlined
+def row_pass(
+    now: int, ch: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
+    lists: Rows, counts: Rows, chan: Rows, tally: Rows
+) -> None:  # fmt: skip
+    """Issue the oldest row command that is ready; a refresh that is due goes first."""
+    chan[ch, ROW_WAKE] = FAR
+    reserved = -1
+    if chan[ch, DUE] > 0:
+        if cfg[REFRESH] == ALL_BANK:
+            refresh_all_banks(now, ch, cfg, nodes, delay, hold, next_ok, open_row, lists, counts, chan, tally)
+            return
+        reserved = refreshed_bank(ch, cfg, nodes, chan)
+        if refresh_one_bank(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally):
+            return
+    if counts[ch, OPENING] >= lists.shape[3]:
+        return
+    which = WRITES if chan[ch, WRITE_MODE] else READS
+    for k in range(counts[ch, which]):
+        bank = lists[ch, which, BANK_ID, k]
+        row = lists[ch, which, ROW, k]
+        open_ = open_row[ch, bank]
+        if open_ == row or bank == reserved:
+            continue
+        command = ACT if open_ == CLOSED else PRE
+        tick = ready_at(ch, bank, command, nodes, next_ok)
+        if tick > now:
+            lower(ch, ROW_WAKE, tick, chan)
+            continue
+        if command == PRE:
+            if is_opening(ch, bank, lists, counts):
+                continue
+            if cfg[PREFER_HITS] and is_hit_waiting(ch, bank, open_, lists, counts):
+                continue
+        issue_row(now, ch, which, k, command, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan,
+                  tally)  # fmt: skip
+        return
+
+
+@inlined
+def choose_direction(now: int, ch: int, cfg: Rows, counts: Rows, chan: Rows) -> None:
+    """Turn between reading and writing by the fill of the two queues."""
+    reads = counts[ch, READS]
+    writes = counts[ch, WRITES]
+    if chan[ch, WRITE_MODE]:
+        turn = (writes < cfg[LOW_MARK] and reads > 0) or writes == 0
+    else:
+        turn = writes > cfg[HIGH_MARK] or (reads == 0 and writes > 0)
+    if turn:
+        chan[ch, WRITE_MODE] = 1 - chan[ch, WRITE_MODE]
+        chan[ch, COL_WAKE] = now
+        chan[ch, ROW_WAKE] = now
+
+
+@inlined
+def next_visit(ch: int, chan: Rows) -> int:
+    """Return the next tick at which a channel can do anything."""
+    tick: int = min(max(chan[ch, COL_WAKE], chan[ch, COL_FREE]), max(chan[ch, ROW_WAKE], chan[ch, ROW_FREE]))
+    tick = min(tick, chan[ch, NEXT_REFRESH])
+    return tick
+
+
+@inlined
+def accept(
+    now: int, item: int, ch: int, which: int, bank: int, row: int, nodes: Rows, next_ok: Rows, open_row: Rows,
+    lists: Rows, counts: Rows, chan: Rows
+) -> None:  # fmt: skip
+    """Put an item into its queue and wake its channel for when it could be served."""
+    append(ch, which, item, bank, row, 0, lists, counts)
+    if open_row[ch, bank] == row:
+        lower(ch, COL_WAKE, ready_at(ch, bank, WR if which == WRITES else RD, nodes, next_ok), chan)
+    else:
+        lower(ch, ROW_WAKE, ready_at(ch, bank, ACT if open_row[ch, bank] == CLOSED else PRE, nodes, next_ok), chan)
+
+
+@inlined
+def check_items(regs: Rows, arrival: Rows, channel: Rows, bank: Rows, n_channels: int, n_banks: int) -> int:
+    """Return OK, or what is wrong with the first bad item, which NEXT_ITEM then names."""
+    last = 0
+    for i in range(regs[NEXT_ITEM], arrival.shape[0]):
+        if arrival[i] < last or arrival[i] > LATEST:
+            regs[NEXT_ITEM] = i
+            return OVERFLOW
+        if channel[i] < 0 or channel[i] >= n_channels or bank[i] < 0 or bank[i] >= n_banks:
+            regs[NEXT_ITEM] = i
+            return BAD_ITEM
+        last = arrival[i]
+    return OK
+
+
+@timing_loop(
+    "int64(int64, int64[::1], int64[:, ::1], int64[:, :, ::1], int64[::1], int64[::1], int64[:, :, ::1],"
+    " int64[:, :, ::1], int64[:, ::1], int64[:, :, :, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
+    " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])"
+)
+def advance_dram(
+    until: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, regs: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
+    lists: Rows, counts: Rows, chan: Rows, tally: Rows, arrival: Rows, channel: Rows, bank: Rows, row: Rows,
+    is_write: Rows, accepted: Rows, finished: Rows
+) -> int:  # fmt: skip
+    """Serve items in their order of arrival until all are done, or up to tick `until`.
+
+    Constants: cfg, nodes (dram_timing.bank_nodes), delay (dram_timing.delay_table), hold (ticks a command holds its
+    bus). State: regs, next_ok (channel, node, command), acts, open_row (channel, bank), lists, counts, chan, tally
+    (channel, command: number issued). Items: arrival in ticks (not falling), channel, bank, row, is_write. Outputs:
+    ticks at which an item entered its queue and at which its data had moved. An item that finds its queue full holds up
+    those behind it. Returns OK, or STUCK where requests wait for what cannot come.
+    """
+    n_items = arrival.shape[0]
+    status = check_items(regs, arrival, channel, bank, counts.shape[0], nodes.shape[0])
+    if status != OK:
+        return status
+    now = regs[NOW]
+    i = regs[NEXT_ITEM]
+    while now < until:
+        offered = 0
+        while i < n_items and arrival[i] <= now and offered < cfg[OFFERS_PER_TICK]:
+            ch = channel[i]
+            which = WRITES if is_write[i] else READS
+            if counts[ch, which] >= (cfg[WRITE_DEPTH] if is_write[i] else cfg[READ_DEPTH]):
+                break
+            accept(now, i, ch, which, bank[i], row[i], nodes, next_ok, open_row, lists, counts, chan)
+            accepted[i] = now
+            regs[IN_FLIGHT] += 1
+            offered += 1
+            i += 1
+        wake = FAR
+        for ch in range(counts.shape[0]):
+            if next_visit(ch, chan) <= now or counts[ch, WRITES] > 0:
+                choose_direction(now, ch, cfg, counts, chan)
+                if chan[ch, NEXT_REFRESH] <= now:
+                    chan[ch, NEXT_REFRESH] += cfg[REFRESH_INTERVAL]
+                    chan[ch, DUE] += cfg[N_PSEUDO]
+                    chan[ch, ROW_WAKE] = now
+                if now >= chan[ch, COL_WAKE] and now >= chan[ch, COL_FREE]:
+                    regs[IN_FLIGHT] -= column_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists,
+                                                   counts, chan, tally, finished, is_write)  # fmt: skip
+                if now >= chan[ch, ROW_WAKE] and now >= chan[ch, ROW_FREE]:
+                    row_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally)
+            wake = min(wake, next_visit(ch, chan))
+        if i < n_items:
+            if arrival[i] > now:
+                wake = min(wake, arrival[i])
+            elif counts[channel[i], WRITES if is_write[i] else READS] < (
+                cfg[WRITE_DEPTH] if is_write[i] else cfg[READ_DEPTH]
+            ):
+                wake = now + 1
+        elif regs[IN_FLIGHT] == 0:
+            break
+        if wake >= FAR:
+            return STUCK
+        now = max(wake, now + 1)
+    regs[NOW] = now
+    regs[NEXT_ITEM] = i
+    return OK

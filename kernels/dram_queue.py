@@ -1,0 +1,56 @@
+"""Request queues of a memory channel: short lists in order of age, and what the banks of a channel remember.
+
+lists (channel, list, field, capacity), fields item, bank, row, seen; counts (channel, list). A request waits
+in READS or WRITES until its first column command, or until the ACT made for it, which moves it to OPENING: its row may not be closed before it
+was served.
+"""
+
+from __future__ import annotations
+
+from dieshot.kernels.inlined import inlined
+from dieshot.kernels.jit import Rows
+
+OPENING, READS, WRITES = range(3)
+N_LISTS = 3
+ITEM, BANK_ID, ROW, SEEN = range(4)
+N_ENTRY = 4
+
+
+@inlined
+def append(channel: int, which: int, item: int, bank: int, row: int, seen: int, lists: Rows, counts: Rows) -> None:
+    """Add a request as the youngest of a list."""
+    k = counts[channel, which]
+    lists[channel, which, ITEM, k] = item
+    lists[channel, which, BANK_ID, k] = bank
+    lists[channel, which, ROW, k] = row
+    lists[channel, which, SEEN, k] = seen
+    counts[channel, which] = k + 1
+
+
+@inlined
+def remove(channel: int, which: int, k: int, lists: Rows, counts: Rows) -> None:
+    """Take the k-th oldest request out of a list; the younger ones move up."""
+    last = counts[channel, which] - 1
+    for field in range(N_ENTRY):
+        for i in range(k, last):
+            lists[channel, which, field, i] = lists[channel, which, field, i + 1]
+    counts[channel, which] = last
+
+
+@inlined
+def is_opening(channel: int, bank: int, lists: Rows, counts: Rows) -> bool:
+    """Return whether a row was opened in this bank for a request that has not been served."""
+    found = False
+    for k in range(counts[channel, OPENING]):
+        found = found or lists[channel, OPENING, BANK_ID, k] == bank
+    return found
+
+
+@inlined
+def is_hit_waiting(channel: int, bank: int, row: int, lists: Rows, counts: Rows) -> bool:
+    """Return whether any waiting request is for this open row."""
+    for which in range(N_LISTS):
+        for k in range(counts[channel, which]):
+            if lists[channel, which, BANK_ID, k] == bank and lists[channel, which, ROW, k] == row:
+                return True
+    return False
