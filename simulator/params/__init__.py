@@ -10,7 +10,7 @@ from dieshot.simulator.params.catalog import (
     list_names,
 )
 from dieshot.simulator.params.document import Document
-from dieshot.simulator.params.link import LinkParameters
+from dieshot.simulator.params.link import LayerParameters, LinkParameters
 from dieshot.simulator.params.override import Override, overrides_of, parse_override, parse_overrides
 from dieshot.simulator.params.quantity import (
     BitRate,
@@ -33,6 +33,7 @@ from dieshot.simulator.params.quantity import (
     Hertz,
     MacRate,
     MacsPerCycle,
+    Millimetres,
     Millivolts,
     Milliwatts,
     Number,
@@ -69,9 +70,11 @@ __all__ = [
     "Femtoseconds",
     "Hertz",
     "HostParameters",
+    "LayerParameters",
     "LinkParameters",
     "MacRate",
     "MacsPerCycle",
+    "Millimetres",
     "Millivolts",
     "Milliwatts",
     "Number",

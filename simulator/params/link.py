@@ -5,15 +5,42 @@ from __future__ import annotations
 from typing import Literal
 
 from dieshot.simulator.params.quantity import (
+    BitRate,
     ByteRate,
+    Bytes,
     Choice,
     Count,
     FemtojoulesPerBit,
     Femtoseconds,
+    Millimetres,
     Ratio,
     Text,
 )
 from dieshot.simulator.params.schema import Schema
+
+
+class LayerParameters(Schema):
+    """What one link is made of, from end to end; a way through a switch is two such wires.
+
+    n_lanes, lane_rate: of one direction. encoding: data bits per bit on the lane. flit: the unit of credits.
+    serdes_latency: both ends of a wire. fec_block: data of one codeword, None without an error code; fec_latency: to
+    decode it. length, flight_time_per_metre: of a wire. switch_latency: in to out of the switch. receiver_buffer: what
+    the far end can hold, so the credits. credit_latency: from a flit taken there to its credit back at the sender.
+    """
+
+    n_lanes: Count
+    lane_rate: BitRate
+    encoding: Ratio
+    flit: Bytes
+    serdes_latency: Femtoseconds
+    fec_block: Bytes | None = None
+    fec_latency: Femtoseconds
+    medium: Text
+    length: Millimetres
+    flight_time_per_metre: Femtoseconds
+    switch_latency: Femtoseconds
+    receiver_buffer: Bytes
+    credit_latency: Femtoseconds
 
 
 class LinkParameters(Schema):
@@ -22,7 +49,7 @@ class LinkParameters(Schema):
     n_links: links of one chip. rate: one link, one direction. hop_latency: chip to chip, one way, switch included,
     without serialisation. protocol_efficiency: payload bytes per byte on the wire. max_chips: chips that it can join.
     in_switch_reduction: whether switches add up what chips send; in_switch_efficiency: payload per byte on the wire
-    then. energy: per bit moved from chip to chip.
+    then. energy: per bit moved from chip to chip. layers: what rate and hop_latency are made of, where that is told.
     """
 
     name: str
@@ -36,3 +63,4 @@ class LinkParameters(Schema):
     in_switch_reduction: Choice[Literal["supported", "absent"]]
     in_switch_efficiency: Ratio | None = None
     energy: FemtojoulesPerBit
+    layers: LayerParameters | None = None

@@ -141,6 +141,7 @@ FemtojoulesPerByte = Annotated[int, _nonnegative("an energy per byte", "fJ/B", e
 FemtojoulesPerBit = Annotated[float, _nonnegative("an energy per bit", "fJ/bit", example="pJ/bit", integer=False)]
 FemtojoulesPerMac = Annotated[int, _nonnegative("an energy per MAC", "fJ/MAC", example="pJ/MAC")]
 FemtojoulesPerOp = Annotated[int, _nonnegative("an energy per operation", "fJ/op", example="pJ/op")]
+Millimetres = Annotated[int, _nonnegative("a length", "mm", example="mm")]
 SquareMillimetres = Annotated[float, _positive("an area", "mm2", example="mm2", integer=False)]
 Dollars = Annotated[float, _nonnegative("a price", "USD", example="USD", integer=False)]
 DollarsPerHour = Annotated[float, _nonnegative("a price per hour", "USD/hour", example="USD/hour", integer=False)]

@@ -132,6 +132,7 @@ _FAMILIES: tuple[tuple[str, str, Fraction, str], ...] = (
     ("J/MAC", "J/MAC", Fraction(1), ",f,p,n"),
     ("J/flop", "J/MAC", Fraction(2), ",f,p,n"),
     ("J/op", "J/op", Fraction(1), ",f,p,n"),
+    ("m", "metre", Fraction(1), ",m"),
     ("m2", "metre*metre", Fraction(1), ""),
     ("mm2", "metre*metre", Fraction(1, 10**6), ""),
     ("um2", "metre*metre", Fraction(1, 10**12), ""),
