@@ -22,7 +22,10 @@ def bank_of(word: int, n_banks: int, rotate: int) -> int:
     return word % n_banks
 
 
-@timing_loop("int64(int64, int64, int64, int64, int64, int64, int64[::1], int64[::1], int64, int64[::1], int64[::1])")
+@timing_loop(
+    "int64(int64, int64, int64, int64, int64, int64, int64[::1], int64[::1], int64, int64[::1], int64[:, ::1],"
+    " int64[::1])"
+)
 def serve_vectors(
     width_bytes: int,
     n_ports: int,
@@ -34,14 +37,16 @@ def serve_vectors(
     addresses: Rows,
     n_accesses: int,
     bank_words: Rows,
+    lane_words: Rows,
     finish_cycles: Rows,
 ) -> int:
     """Serve accesses `n_lanes` at a time; a vector takes as many cycles as its fullest bank, then the next begins.
 
     width_bytes: of a bank's word. access_bytes: of one lane; it may span words. merge: whether lanes that want a word
     that an earlier lane of the vector wants share its access. counts (N_COUNTS), added to: cycles, cycles beyond the
-    first of every vector, words read, words shared. addresses (n): bytes. bank_words (banks): zeros, scratch.
-    finish_cycles (vectors): end of each. Returns OK, or -1 - i where address i is negative or out of range.
+    first of every vector, words read, words shared. addresses (n): bytes. bank_words (banks), zeros, and
+    lane_words (n_lanes, 2) are scratch. finish_cycles (vectors): end of each. Returns OK, or -1 - i where address i is
+    negative or out of range.
     """
     n_banks = bank_words.shape[0]
     first = 0
@@ -53,18 +58,19 @@ def serve_vectors(
             address = addresses[i]
             if address < 0 or address > LIMIT:
                 return -1 - i
-            for word in range(address // width_bytes, (address + access_bytes - 1) // width_bytes + 1):
+            lane_words[i - first, 0] = address // width_bytes
+            lane_words[i - first, 1] = (address + access_bytes - 1) // width_bytes
+            for word in range(lane_words[i - first, 0], lane_words[i - first, 1] + 1):
+                bank = bank_of(word, n_banks, rotate)
                 shared = False
-                if merge:
-                    for j in range(first, i):
-                        low = addresses[j] // width_bytes
-                        if low <= word and word <= (addresses[j] + access_bytes - 1) // width_bytes:
+                if merge and bank_words[bank] > 0:  # a word wanted before has been taken from its bank
+                    for j in range(i - first):
+                        if lane_words[j, 0] <= word and word <= lane_words[j, 1]:
                             shared = True
                             break
                 if shared:
                     counts[MERGED] += 1
                 else:
-                    bank = bank_of(word, n_banks, rotate)
                     bank_words[bank] += 1
                     counts[WORDS] += 1
                     fullest = max(fullest, bank_words[bank])

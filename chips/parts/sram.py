@@ -68,6 +68,7 @@ def read_vectors(sram: SramTiming, addresses: Rows) -> SramService:
         addresses,
         len(addresses),
         np.zeros(sram.n_banks, np.int64),
+        np.zeros((sram.n_lanes, 2), np.int64),
         finish,
     )
     return _service(status, counts, finish)
