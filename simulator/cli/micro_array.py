@@ -25,6 +25,13 @@ Tiles = Annotated[int, typer.Option("--tiles", metavar="N", help="Weight tiles t
 Window = Annotated[
     str | None, typer.Option("--record", metavar="START:STOP", help="Add the PEs at work in each of these cycles.")
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="NxRATE", help="Run a core with this memory too: channels x rate of each."),
+]
+Latency = Annotated[str, typer.Option("--latency", metavar="TIME", help="Latency of the core's memory.")]
+Scratchpad = Annotated[str, typer.Option("--scratchpad", metavar="SIZE", help="Scratchpad of the core.")]
+Clock = Annotated[str, typer.Option("--clock", metavar="RATE", help="Clock of the core.")]
 
 
 def array(
@@ -39,6 +46,10 @@ def array(
     bits: Bits = 8,
     tiles: Tiles = 1,
     record: Window = None,
+    memory: Memory = None,
+    latency: Latency = "100ns",
+    scratchpad: Scratchpad = "32MiB",
+    clock: Clock = "1GHz",
     seed: option.Seed = 0,
     as_json: option.Json = False,
     debug: option.Debug = False,
@@ -47,7 +58,22 @@ def array(
     from dieshot.simulator.studies.micro.array import array as time_array
 
     outcome = time_array(
-        shape, gemm, dataflow, overlap, density, buffers, switch, kind, bits, tiles, window=record, seed=seed
+        shape,
+        gemm,
+        dataflow,
+        overlap,
+        density,
+        buffers,
+        switch,
+        kind,
+        bits,
+        tiles,
+        window=record,
+        seed=seed,
+        memory=memory,
+        latency=latency,
+        scratchpad=scratchpad,
+        clock=clock,
     )
     if as_json:
         print_json(outcome)

@@ -42,6 +42,17 @@ def test_one_buffer_density_and_record(capsys: pytest.CaptureFixture[str]) -> No
     assert bits["occupied_cycles"] == 8 + 20 * 4 + 14
 
 
+def test_a_core_with_its_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "array 128x128 --gemm 128,8192,1024 --overlap folds --memory 16x38.4GB/s --latency 100ns --clock 1GHz"
+    done = answer(capsys, line)
+    core = done["core"]
+    assert done["cycles"] < core["array_cycles"] < core["cycles"]
+    assert core["cycles"] == pytest.approx(67419, rel=0.1)  # ONNXim
+    assert core["read_bytes"] == 2 * (128 * 1024 + 8192 * 1024)
+    assert core["written_bytes"] == 2 * 128 * 8192
+    assert 0.4 < core["memory_utilization"] < 0.5
+
+
 def test_strides_and_conflicts(capsys: pytest.CaptureFixture[str]) -> None:
     worst = answer(capsys, "sram --banks 32 --width 4B --pattern strided --stride 32 --n 1024")
     assert (worst["cycles"], worst["conflicts"], worst["energy_fj"]) == (1024, 992, 1024 * 7500 // 2)
@@ -70,6 +81,14 @@ def test_strides_and_conflicts(capsys: pytest.CaptureFixture[str]) -> None:
         ("array 8x8 --gemm 4,4,4 --record 9:3", "record: not a window"),
         ("array 9999999x9999999 --gemm 4,4,4", "at most 2**40 PEs"),
         ("array 1x1 --gemm 999999999999,999999999999,9", "at most 2305843009213693952 MACs"),
+        ("array 8x8 --gemm 4,4,4 --memory 0x1GB/s", "expected CHANNELSxRATE"),
+        ("array 8x8 --gemm 4,4,4 --memory 1x1GB", "memory: not possible"),
+        ("array 8x8 --gemm 4,4,4 --memory 1x1GBs", "unknown unit"),
+        ("array 8x8 --gemm 4,4,4 --memory 1x1GB/s --clock 0Hz", "clock: not possible"),
+        ("array 8x8 --gemm 4,4,4 --memory 1x1GB/s --dataflow os", "a core runs weight-stationary"),
+        ("array 8x8 --gemm 4,4,4 --memory 1x1GB/s --density 0.5", "a core runs dense or N:M"),
+        ("array 8x8 --gemm 4,4,4 --memory 1x1GB/s --scratchpad 64B", "a fold does not fit"),
+        ("array 8x8 --gemm 999999999999,4,4 --memory 1x1GB/s --scratchpad 999GiB", "moves too much"),
         ("sram --pattern stridded", "did you mean 'strided'?"),
         ("sram --banks 0", "banks: out of range"),
         ("sram --n -5", "n: out of range"),
