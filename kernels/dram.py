@@ -1,8 +1,8 @@
 """DRAM channels command by command: first-ready scheduling over separate row and column command buses.
 
 Time is in ticks, the finest step of the command buses (half a CK for HBM3, a CK elsewhere). The loop visits only ticks
-at which something can happen: each channel keeps a lower bound on the next tick at which a row or a column command could
-issue, and every event that may lower the bound lowers it.
+at which something can happen: each channel keeps a lower bound on the next tick at which a row or a column command
+could issue, and every event that may lower the bound lowers it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,21 @@ from dieshot.kernels.dram_queue import (
     is_opening,
     remove,
 )
+from dieshot.kernels.dram_repeat import (
+    AT_ITEM,
+    AT_ROW,
+    AT_TICK,
+    HASH,
+    copy_outputs,
+    equal,
+    mixed,
+    note_counters,
+    oldest_waiting,
+    repeat_counters,
+    repetitions,
+    shift_state,
+    take_snapshot,
+)
 from dieshot.kernels.dram_timing import ACT, CLOSED, PRE, PREA, RD, REFAB, REFPB, WR, note_command, push_back, ready_at
 from dieshot.kernels.inlined import inlined
 from dieshot.kernels.jit import Rows, timing_loop
@@ -31,14 +46,16 @@ OK, OVERFLOW, STUCK, BAD_ITEM = range(4)
 # cfg: what does not change.
 (N_PSEUDO, N_STACK, READ_DEPTH, WRITE_DEPTH, HIGH_MARK, LOW_MARK, OFFERS_PER_TICK, PREFER_HITS, CLOSE_PAGE, REFRESH,
  REFRESH_INTERVAL, READ_TICKS, WRITE_TICKS, FAW, RP, N_CFG) = range(16)  # fmt: skip
+N_TIMES = 5  # of these, the first are ticks; from HITS on they count
 NO_REFRESH, ALL_BANK, PER_BANK = range(3)
 
 # chan (channel, N_CHAN): what a channel remembers between ticks.
 (COL_WAKE, ROW_WAKE, COL_FREE, ROW_FREE, NEXT_REFRESH, DUE, DUE_PSEUDO, REFRESH_BANK, WRITE_MODE, HITS, MISSES,
  CONFLICTS, N_CHAN) = range(13)  # fmt: skip
 
-# regs: NOW, next item to offer, number of requests under way.
-NOW, NEXT_ITEM, IN_FLIGHT, N_REGS = range(4)
+# regs: now, next item to offer, requests under way, when the state was last looked at, snapshots taken, items repeated.
+NOW, NEXT_ITEM, IN_FLIGHT, LOOKED, N_SNAPSHOTS, REPEATED, N_REGS = range(7)
+ITEMS_A_LOOK = 1024  # without refresh
 
 
 @inlined
@@ -160,7 +177,8 @@ def refreshed_bank(ch: int, cfg: Rows, nodes: Rows, chan: Rows) -> int:
     """Return the bank whose turn it is: pseudo-channels alternate, each goes through its banks in order."""
     turn: int = chan[ch, REFRESH_BANK]
     n_pseudo: int = cfg[N_PSEUDO]
-    return turn % n_pseudo * (nodes.shape[0] // n_pseudo) + turn // n_pseudo
+    bank: int = turn % n_pseudo * (nodes.shape[0] // n_pseudo) + turn // n_pseudo
+    return bank
 
 
 @inlined
@@ -226,8 +244,6 @@ def row_pass(
         reserved = refreshed_bank(ch, cfg, nodes, chan)
         if refresh_one_bank(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally):
             return
-    if counts[ch, OPENING] >= lists.shape[3]:
-        return
     which = WRITES if chan[ch, WRITE_MODE] else READS
     for k in range(counts[ch, which]):
         bank = lists[ch, which, BANK_ID, k]
@@ -251,15 +267,21 @@ def row_pass(
 
 
 @inlined
-def choose_direction(now: int, ch: int, cfg: Rows, counts: Rows, chan: Rows) -> None:
-    """Turn between reading and writing by the fill of the two queues."""
+def should_turn(ch: int, cfg: Rows, counts: Rows, chan: Rows) -> bool:
+    """Return whether the fill of the two queues asks for the other direction."""
     reads = counts[ch, READS]
     writes = counts[ch, WRITES]
     if chan[ch, WRITE_MODE]:
-        turn = (writes < cfg[LOW_MARK] and reads > 0) or writes == 0
+        turn: bool = (writes < cfg[LOW_MARK] and reads > 0) or writes == 0
     else:
         turn = writes > cfg[HIGH_MARK] or (reads == 0 and writes > 0)
-    if turn:
+    return turn
+
+
+@inlined
+def choose_direction(now: int, ch: int, cfg: Rows, counts: Rows, chan: Rows) -> None:
+    """Turn between reading and writing by the fill of the two queues."""
+    if should_turn(ch, cfg, counts, chan):
         chan[ch, WRITE_MODE] = 1 - chan[ch, WRITE_MODE]
         chan[ch, COL_WAKE] = now
         chan[ch, ROW_WAKE] = now
@@ -287,6 +309,48 @@ def accept(
 
 
 @inlined
+def look_for_repetition(
+    now: int, cfg: Rows, regs: Rows, next_ok: Rows, acts: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows,
+    tally: Rows, channel: Rows, bank: Rows, row: Rows, is_write: Rows, accepted: Rows, finished: Rows, snapshots: Rows,
+    meta: Rows
+) -> int:  # fmt: skip
+    """Compare the state with earlier ones; where one recurs, repeat what came between. Returns the ticks skipped."""
+    item = regs[NEXT_ITEM]
+    n = regs[N_SNAPSHOTS]
+    slot = n % snapshots.shape[0]
+    length = take_snapshot(now, item, row[item], N_TIMES, HITS, cfg[FAW], next_ok, acts, open_row, lists, counts, chan,
+                           snapshots[slot])  # fmt: skip
+    code = mixed(snapshots[slot], length)
+    for back in range(1, min(n, snapshots.shape[0] - 1) + 1):
+        k = (n - back) % snapshots.shape[0]
+        if meta[k, HASH] != code or not equal(snapshots[k], snapshots[slot], length):
+            continue
+        period = item - meta[k, AT_ITEM]
+        shift = row[item] - meta[k, AT_ROW]
+        first = oldest_waiting(item, lists, counts)
+        if period <= 0 or first - period < 0 or first < meta[k, AT_ITEM]:
+            continue
+        times: int = repetitions(item, period, channel, bank, row, is_write, shift)
+        if times == 0:
+            continue
+        ticks: int = now - meta[k, AT_TICK]
+        copy_outputs(first, item + times * period, item, period, ticks, accepted, finished)
+        repeat_counters(times, meta[k], HITS, chan, tally)
+        shift_state(times * ticks, times * period, times * shift, N_TIMES, next_ok, acts, open_row, lists, counts, chan)
+        regs[NEXT_ITEM] = item + times * period
+        regs[REPEATED] += times * period
+        skipped: int = times * ticks
+        return skipped
+    meta[slot, HASH] = code
+    meta[slot, AT_ITEM] = item
+    meta[slot, AT_TICK] = now
+    meta[slot, AT_ROW] = row[item]
+    note_counters(meta[slot], HITS, chan, tally)
+    regs[N_SNAPSHOTS] = n + 1
+    return 0
+
+
+@inlined
 def check_items(regs: Rows, arrival: Rows, channel: Rows, bank: Rows, n_channels: int, n_banks: int) -> int:
     """Return OK, or what is wrong with the first bad item, which NEXT_ITEM then names."""
     last = 0
@@ -304,19 +368,20 @@ def check_items(regs: Rows, arrival: Rows, channel: Rows, bank: Rows, n_channels
 @timing_loop(
     "int64(int64, int64[::1], int64[:, ::1], int64[:, :, ::1], int64[::1], int64[::1], int64[:, :, ::1],"
     " int64[:, :, ::1], int64[:, ::1], int64[:, :, :, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])"
+    " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])"
 )
 def advance_dram(
     until: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, regs: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
     lists: Rows, counts: Rows, chan: Rows, tally: Rows, arrival: Rows, channel: Rows, bank: Rows, row: Rows,
-    is_write: Rows, accepted: Rows, finished: Rows
+    is_write: Rows, accepted: Rows, finished: Rows, snapshots: Rows, meta: Rows
 ) -> int:  # fmt: skip
     """Serve items in their order of arrival until all are done, or up to tick `until`.
 
     Constants: cfg, nodes (dram_timing.bank_nodes), delay (dram_timing.delay_table), hold (ticks a command holds its
     bus). State: regs, next_ok (channel, node, command), acts, open_row (channel, bank), lists, counts, chan, tally
     (channel, command: number issued). Items: arrival in ticks (not falling), channel, bank, row, is_write. Outputs:
-    ticks at which an item entered its queue and at which its data had moved. An item that finds its queue full holds up
+    ticks at which an item entered its queue and at which its data had moved. snapshots, meta: working space for the
+    search for repetition; no rows: no search. An item that finds its queue full holds up
     those behind it. Returns OK, or STUCK where requests wait for what cannot come.
     """
     n_items = arrival.shape[0]
@@ -339,7 +404,7 @@ def advance_dram(
             i += 1
         wake = FAR
         for ch in range(counts.shape[0]):
-            if next_visit(ch, chan) <= now or counts[ch, WRITES] > 0:
+            if next_visit(ch, chan) <= now or counts[ch, WRITES] > 0 or chan[ch, WRITE_MODE]:
                 choose_direction(now, ch, cfg, counts, chan)
                 if chan[ch, NEXT_REFRESH] <= now:
                     chan[ch, NEXT_REFRESH] += cfg[REFRESH_INTERVAL]
@@ -350,7 +415,7 @@ def advance_dram(
                                                    counts, chan, tally, finished, is_write)  # fmt: skip
                 if now >= chan[ch, ROW_WAKE] and now >= chan[ch, ROW_FREE]:
                     row_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally)
-            wake = min(wake, next_visit(ch, chan))
+            wake = min(wake, now + 1 if should_turn(ch, cfg, counts, chan) else next_visit(ch, chan))
         if i < n_items:
             if arrival[i] > now:
                 wake = min(wake, arrival[i])
@@ -363,6 +428,15 @@ def advance_dram(
         if wake >= FAR:
             return STUCK
         now = max(wake, now + 1)
+        if snapshots.shape[0] > 0 and i < n_items and arrival[n_items - 1] <= now:
+            look = tally[0, REFAB] if cfg[REFRESH] == ALL_BANK else i // ITEMS_A_LOOK
+            if look != regs[LOOKED]:
+                regs[LOOKED] = look
+                regs[NEXT_ITEM] = i
+                now += look_for_repetition(now, cfg, regs, next_ok, acts, open_row, lists, counts, chan, tally,
+                                           channel, bank, row, is_write, accepted, finished, snapshots,
+                                           meta)  # fmt: skip
+                i = regs[NEXT_ITEM]
     regs[NOW] = now
     regs[NEXT_ITEM] = i
     return OK

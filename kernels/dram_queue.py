@@ -1,8 +1,8 @@
 """Request queues of a memory channel: short lists in order of age, and what the banks of a channel remember.
 
-lists (channel, list, field, capacity), fields item, bank, row, seen; counts (channel, list). A request waits
-in READS or WRITES until its first column command, or until the ACT made for it, which moves it to OPENING: its row may not be closed before it
-was served.
+lists (channel, list, field, capacity), fields item, bank, row, seen; counts (channel, list). A request waits in READS
+or WRITES until its first column command, or until the ACT made for it, which moves it to OPENING: its row may not be
+closed before it was served.
 """
 
 from __future__ import annotations

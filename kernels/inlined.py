@@ -8,7 +8,6 @@ from numba import njit
 
 from dieshot.kernels.jit import F
 
-
 _OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False, "forceinline": True}
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dieshot.chips.parts.address_map import AddressMap, address_map
 from dieshot.kernels import dram
 from dieshot.kernels.dram_queue import N_ENTRY, N_LISTS
+from dieshot.kernels.dram_repeat import N_META
 from dieshot.kernels.dram_timing import ACT, COMMANDS, N_COMMANDS, RD, TIMING_NAMES, WR, bank_nodes, delay_table
 from dieshot.simulator.errors import InputError, listed, nearest_name
 from dieshot.simulator.params.memory import MemoryParameters, MemoryTimings
@@ -21,6 +22,7 @@ REFRESHES = {"none": dram.NO_REFRESH, "allbank": dram.ALL_BANK, "perbank": dram.
 PAGES = {"open": 0, "closed": 1}
 LONG_AGO = -(1 << 40)
 LONGEST_QUEUE = 4096
+N_SNAPSHOTS, LONGEST_SNAPSHOT = 256, 1 << 13  # states kept in the search for repetition; larger ones are not
 HIGH_WATERMARK, LOW_WATERMARK = 0.8, 0.2  # of the write queue, as Ramulator 2's controller has them
 
 
@@ -120,12 +122,22 @@ class DramChannels:
         self.next_ok = np.zeros((n, int(self.nodes.max()) + 1, N_COMMANDS), np.int64)
         self.acts = np.full((n, n_pseudo, 4), LONG_AGO, np.int64)
         self.open_row = np.full((n, len(self.nodes)), -1, np.int64)
-        self.lists = np.zeros((n, N_LISTS, N_ENTRY, self.policy.queue + 1), np.int64)
+        capacity = max(self.policy.queue, len(self.nodes))  # at most one row is being opened in a bank
+        self.lists = np.zeros((n, N_LISTS, N_ENTRY, capacity), np.int64)
+        self._build_snapshots()
         self.counts = np.zeros((n, N_LISTS), np.int64)
         self.chan = np.zeros((n, dram.N_CHAN), np.int64)
         refreshed = self.policy.refresh != "none"
         self.chan[:, dram.NEXT_REFRESH] = self.cfg[dram.REFRESH_INTERVAL] if refreshed else dram.FAR
         self.tally = np.zeros((n, N_COMMANDS), np.int64)
+
+    def _build_snapshots(self) -> None:
+        n = self.policy.n_channels
+        length = self.next_ok.size + self.acts.size + self.open_row.size + n * (dram.N_CHAN + N_LISTS)
+        length += n * N_ENTRY * (len(self.nodes) + 2 * self.policy.queue)
+        kept = N_SNAPSHOTS if length <= LONGEST_SNAPSHOT else 0
+        self.snapshots = np.zeros((kept, length), np.int64)
+        self.meta = np.zeros((kept, N_META + n * (dram.N_CHAN - dram.HITS + N_COMMANDS)), np.int64)
 
     def serve(self, addresses: Int64s, arrival_ticks: Int64s, is_write: Int64s) -> Service:
         """Serve byte addresses in order of arrival until the last data has moved; InputError on times that overflow."""
@@ -137,11 +149,11 @@ class DramChannels:
     ) -> Service:
         """Serve items whose place is known."""
         accepted, finished = np.zeros(len(bank), np.int64), np.zeros(len(bank), np.int64)
-        self.regs[dram.NEXT_ITEM] = 0
+        self.regs[[dram.NEXT_ITEM, dram.N_SNAPSHOTS, dram.REPEATED]] = 0
         status = dram.advance_dram(
             dram.FAR, self.cfg, self.nodes, self.delay, self.hold, self.regs, self.next_ok, self.acts, self.open_row,
             self.lists, self.counts, self.chan, self.tally, arrival_ticks, channel, bank, row, is_write, accepted,
-            finished,
+            finished, self.snapshots, self.meta,
         )  # fmt: skip
         self._raise(int(status), arrival_ticks)
         return Service(accepted, finished)
