@@ -86,6 +86,15 @@ def test_cycles_equal_scale_sim(row: dict[str, str]) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("dataflow", "cycles"), [("ws", (332, 239)), ("os", (233, 113)), ("is", (335, 93))], ids=lambda each: str(each)
+)
+def test_cycles_equal_scale_sim_where_tiles_do_not_fit(dataflow: str, cycles: tuple[int, int]) -> None:
+    array = systolic(7, 5, "none")  # SCALE-Sim 3.0.0 on 7 x 5, as run by tests/benchmarks/test_bench_scale_sim.py
+    for shape, last_cycle in zip(((20, 11, 16), (3, 30, 9)), cycles, strict=True):
+        assert time_gemm(array, Gemm(*shape), dataflow).end_cycle - 1 == last_cycle
+
+
 @pytest.mark.parametrize("row", [row for row in REFERENCE if row["peer"] == "ONNXim"], ids=lambda r: f"{r['cycles']}")
 def test_overlapped_folds_follow_each_other_as_in_onnxim(row: dict[str, str]) -> None:
     M, N, K = shape_of(row)
