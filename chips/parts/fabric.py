@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,21 @@ LINES_A_RANK = 2
 FLIT_BYTES = 32
 
 
+@dataclass(frozen=True, slots=True)
+class WireRates:
+    """Time per MiB of payload (fs): written to a peer, read from a peer, and through a switch that adds."""
+
+    write_fs_per_mib: int
+    read_fs_per_mib: int
+    switch_fs_per_mib: int
+
+
 class Wire(Component):
     """The links and the switch: times a batch of messages against the state of every chip's egress and ingress."""
 
-    def __init__(
-        self, env: simpy.Environment, hop_fs: int, fs_per_mib: int, switch_fs_per_mib: int, group: int, log: ActivityLog
-    ) -> None:
+    def __init__(self, env: simpy.Environment, hop_fs: int, rates: WireRates, group: int, log: ActivityLog) -> None:
         self.hop_fs = hop_fs
-        self.fs_per_mib = fs_per_mib
-        self.switch_fs_per_mib = switch_fs_per_mib
+        self.rates = rates
         self.log = log
         self.free = np.zeros((group, 2), np.int64)
         self.posted = Port(env, 0)
@@ -50,13 +57,14 @@ class Wire(Component):
             yield self.env.timeout(max(0, int(finish_fs.max()) - self.env.now))
             self.delivered.send(finish_fs)
 
-    def messages(self, rows: Rows) -> Callable[[Rows], Rows]:
-        """Return the work of sending messages (n, 4: ready fs, source, destination, bytes)."""
+    def messages(self, rows: Rows, reads: bool = False) -> Callable[[Rows], Rows]:
+        """Return the work of sending messages (n, 4: ready fs, source, destination, bytes), as writes or for reads."""
+        fs_per_mib = self.rates.read_fs_per_mib if reads else self.rates.write_fs_per_mib
 
         def work(finish_fs: Rows) -> Rows:
             log = np.empty((2 * len(rows) + 1, 5), np.int64)
             n_log = send_messages(
-                self.hop_fs, self.fs_per_mib, self.log.record, rows, len(rows), self.free, finish_fs, self.log.open, log
+                self.hop_fs, fs_per_mib, self.log.record, rows, len(rows), self.free, finish_fs, self.log.open, log
             )
             return log[:n_log]
 
@@ -75,7 +83,7 @@ class Wire(Component):
             n_log = reduce_in_switch(
                 ready_fs,
                 self.hop_fs,
-                self.switch_fs_per_mib,
+                self.rates.switch_fs_per_mib,
                 self.log.record,
                 piece_bytes,
                 reduced_fs,
@@ -101,11 +109,26 @@ def exchange(group: int, bytes_: int, ready_fs: int) -> Rows:
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """What a collective costs that moves its data through a library's buffers: setup, and filling them once."""
+
+    setup_fs: int
+    bytes: int
+
+    def fill_fs(self, bytes_: int, fs_per_mib: int) -> int:
+        """Return when the first data of `bytes_` has gone through the buffers."""
+        return self.setup_fs + min(bytes_, self.bytes) * fs_per_mib // MIB
+
+
 class Ranks(Component):
     """The chips of a group, alike: they launch, post their messages, add what arrived, and meet at every phase."""
 
-    def __init__(self, env: simpy.Environment, local: LocalCosts, wire: Wire, algorithm: str, bytes_: int) -> None:
+    def __init__(
+        self, env: simpy.Environment, local: LocalCosts, staging: Staging, wire: Wire, algorithm: str, bytes_: int
+    ) -> None:
         self.local = local
+        self.staging = staging
         self.wire = wire
         self.group = len(wire.free)
         self.bytes = bytes_
@@ -125,15 +148,27 @@ class Ranks(Component):
         yield from self._touch(self.group * self.bytes)
 
     def two_shot(self) -> Generator[simpy.Event, Any, None]:
-        """All-reduce: reduce-scatter by direct writes, then all-gather."""
+        """All-reduce: everybody reads and adds its share of all copies, then reads the sums of the others."""
         share = -(-self.bytes // self.group)
+        yield from self._barrier()
+        yield from self._read(share)
+        yield from self._touch(self.group * share)
+        yield from self._barrier()
+        yield from self._read(share)
+        yield from self._barrier()
+
+    def staged(self) -> Generator[simpy.Event, Any, None]:
+        """All-reduce: reduce-scatter by writes, then all-gather, through the library's buffers."""
+        share = -(-self.bytes // self.group)
+        yield self.env.timeout(self.staging.fill_fs(self.bytes, self.wire.rates.write_fs_per_mib))
         yield from self._barrier()
         yield from self._exchange(share)
         yield from self._touch(self.group * share)
         yield from self._exchange(share)
 
     def in_switch(self) -> Generator[simpy.Event, Any, None]:
-        """All-reduce: the switch adds."""
+        """All-reduce: the switch adds what the library's buffers hold."""
+        yield self.env.timeout(self.staging.fill_fs(self.bytes, self.wire.rates.switch_fs_per_mib))
         yield from self._barrier()
         self.wire.posted.send(self.wire.switch_reduction(int(self.env.now), self.bytes))
         yield self.wire.delivered.receive()
@@ -158,6 +193,12 @@ class Ranks(Component):
         self.wire.posted.send(self.wire.messages(exchange(self.group, bytes_ + FLAG_BYTES, int(self.env.now))))
         yield self.wire.delivered.receive()
 
+    def _read(self, bytes_: int) -> Generator[simpy.Event, Any, None]:
+        """Read from all peers: the requests take a hop, then the data come."""
+        ready_fs = int(self.env.now) + self.wire.hop_fs
+        self.wire.posted.send(self.wire.messages(exchange(self.group, bytes_, ready_fs), reads=True))
+        yield self.wire.delivered.receive()
+
     def _touch(self, bytes_: int) -> Generator[simpy.Event, Any, None]:
         yield self.env.timeout(bytes_ * self.local.local_fs_per_mib // MIB)
 
@@ -171,8 +212,13 @@ class SwitchedFabric(Fabric):
         self.first_component = first_component
         wire = parameters.n_links * parameters.rate
         in_switch = parameters.in_switch_efficiency or parameters.protocol_efficiency
-        self.fs_per_mib = transfer_fs(MIB, int(wire * parameters.protocol_efficiency))
-        self.switch_fs_per_mib = transfer_fs(MIB, int(wire * in_switch))
+        write_fs_per_mib = transfer_fs(MIB, int(wire * parameters.protocol_efficiency))
+        round_trip_fs = 2 * parameters.hop_latency
+        # What may be asked for and not yet there bounds the rate of reads; writes need no answer.
+        window = parameters.read_window
+        read_fs_per_mib = max(write_fs_per_mib, round_trip_fs * MIB // window if window else 0)
+        self.rates = WireRates(write_fs_per_mib, read_fs_per_mib, transfer_fs(MIB, int(wire * in_switch)))
+        self.staging = Staging(parameters.staging_setup or 0, parameters.staging_buffer or 0)
         self._cells: dict[Hashable, Cell] = {}
 
     def components(self) -> Sequence[ComponentSpec]:
@@ -198,15 +244,15 @@ class SwitchedFabric(Fabric):
     def _algorithms(self, operator: Operator) -> list[str]:
         if operator.kind == "all_reduce":
             switched = self.parameters.in_switch_reduction == "supported"
-            return ["one_shot", "two_shot"] + (["in_switch"] if switched else [])
+            return ["one_shot", "two_shot", "staged"] + (["in_switch"] if switched else [])
         return ["gather"] if operator.kind == "all_gather" else ["push"]
 
     def _simulate(self, operator: Operator, group: int, algorithm: str, record: bool) -> Cell:
         env = simpy.Environment()
         n_chips = max(group, 2)
         log = ActivityLog(n_chips * LINES_A_RANK, self.first_component, record)
-        wire = Wire(env, self.parameters.hop_latency, self.fs_per_mib, self.switch_fs_per_mib, n_chips, log)
-        ranks = Ranks(env, self.local, wire, algorithm, operator.output_bytes)
+        wire = Wire(env, self.parameters.hop_latency, self.rates, n_chips, log)
+        ranks = Ranks(env, self.local, self.staging, wire, algorithm, operator.output_bytes)
         env.run(until=ranks.process)
         duration_fs = -(-int(env.now) // self.local.period_fs) * self.local.period_fs
         log.cut(duration_fs)
