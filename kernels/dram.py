@@ -14,6 +14,7 @@ from dieshot.kernels.dram_queue import (
     READS,
     ROW,
     SEEN,
+    STAGED,
     WRITES,
     append,
     is_hit_waiting,
@@ -45,7 +46,7 @@ OK, OVERFLOW, STUCK, BAD_ITEM = range(4)
 
 # cfg: what does not change.
 (N_PSEUDO, N_STACK, READ_DEPTH, WRITE_DEPTH, HIGH_MARK, LOW_MARK, OFFERS_PER_TICK, PREFER_HITS, CLOSE_PAGE, REFRESH,
- REFRESH_INTERVAL, READ_TICKS, WRITE_TICKS, FAW, RP, N_CFG) = range(16)  # fmt: skip
+ REFRESH_INTERVAL, READ_TICKS, WRITE_TICKS, FAW, RP, BANK_DEPTH, N_CFG) = range(17)  # fmt: skip
 N_TIMES = 5  # of these, the first are ticks; from HITS on they count
 NO_REFRESH, ALL_BANK, PER_BANK = range(3)
 
@@ -116,7 +117,10 @@ def column_pass(
     now: int, ch: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
     lists: Rows, counts: Rows, chan: Rows, tally: Rows, finished: Rows, is_write: Rows
 ) -> int:  # fmt: skip
-    """Issue the oldest column command that is ready, requests whose row was opened for them first; 1 if one was."""
+    """Issue the oldest column command that is ready, requests whose row was opened for them first.
+
+    Returns its bank + 1; 0 where none.
+    """
     soonest = FAR
     waiting = WRITES if chan[ch, WRITE_MODE] else READS
     blocked = cfg[REFRESH] == ALL_BANK and chan[ch, DUE] > 0
@@ -133,7 +137,8 @@ def column_pass(
             if tick <= now:
                 issue_column(now, ch, which, k, command, cfg, nodes, delay, hold, next_ok, acts, open_row, lists,
                              counts, chan, tally, finished)  # fmt: skip
-                return 1
+                served: int = bank + 1
+                return served
             soonest = min(soonest, tick)
     chan[ch, COL_WAKE] = soonest
     return 0
@@ -309,6 +314,31 @@ def accept(
 
 
 @inlined
+def entry_list(write: int, cfg: Rows) -> int:
+    """Return the list that a request enters first."""
+    reads = READS if cfg[BANK_DEPTH] == 0 else STAGED
+    return WRITES if write else reads
+
+
+@inlined
+def unstage(
+    now: int, ch: int, cfg: Rows, nodes: Rows, next_ok: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows,
+    in_bank: Rows
+) -> int:  # fmt: skip
+    """Move the oldest staged read whose bank's queue has room; 1 if one was moved."""
+    for k in range(counts[ch, STAGED]):
+        bank = lists[ch, STAGED, BANK_ID, k]
+        if in_bank[ch, bank] < cfg[BANK_DEPTH]:
+            item = lists[ch, STAGED, ITEM, k]
+            row = lists[ch, STAGED, ROW, k]
+            remove(ch, STAGED, k, lists, counts)
+            accept(now, item, ch, READS, bank, row, nodes, next_ok, open_row, lists, counts, chan)
+            in_bank[ch, bank] += 1
+            return 1
+    return 0
+
+
+@inlined
 def look_for_repetition(
     now: int, cfg: Rows, regs: Rows, next_ok: Rows, acts: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows,
     tally: Rows, channel: Rows, bank: Rows, row: Rows, is_write: Rows, accepted: Rows, finished: Rows, snapshots: Rows,
@@ -368,12 +398,13 @@ def check_items(regs: Rows, arrival: Rows, channel: Rows, bank: Rows, n_channels
 @timing_loop(
     "int64(int64, int64[::1], int64[:, ::1], int64[:, :, ::1], int64[::1], int64[::1], int64[:, :, ::1],"
     " int64[:, :, ::1], int64[:, ::1], int64[:, :, :, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])"
+    " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
+    " int64[:, ::1], int64[:, ::1], int64[:, ::1])"
 )
 def advance_dram(
     until: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, regs: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
     lists: Rows, counts: Rows, chan: Rows, tally: Rows, arrival: Rows, channel: Rows, bank: Rows, row: Rows,
-    is_write: Rows, accepted: Rows, finished: Rows, snapshots: Rows, meta: Rows
+    is_write: Rows, accepted: Rows, finished: Rows, snapshots: Rows, meta: Rows, in_bank: Rows
 ) -> int:  # fmt: skip
     """Serve items in their order of arrival until all are done, or up to tick `until`.
 
@@ -381,7 +412,8 @@ def advance_dram(
     bus). State: regs, next_ok (channel, node, command), acts, open_row (channel, bank), lists, counts, chan, tally
     (channel, command: number issued). Items: arrival in ticks (not falling), channel, bank, row, is_write. Outputs:
     ticks at which an item entered its queue and at which its data had moved. snapshots, meta: working space for the
-    search for repetition; no rows: no search. An item that finds its queue full holds up
+    search for repetition; no rows: no search. in_bank (channel,
+    bank): state, the reads in a bank's own queue. An item that finds its queue full holds up
     those behind it. Returns OK, or STUCK where requests wait for what cannot come.
     """
     n_items = arrival.shape[0]
@@ -394,16 +426,20 @@ def advance_dram(
         offered = 0
         while i < n_items and arrival[i] <= now and offered < cfg[OFFERS_PER_TICK]:
             ch = channel[i]
-            which = WRITES if is_write[i] else READS
+            which = entry_list(is_write[i], cfg)
             if counts[ch, which] >= (cfg[WRITE_DEPTH] if is_write[i] else cfg[READ_DEPTH]):
                 break
-            accept(now, i, ch, which, bank[i], row[i], nodes, next_ok, open_row, lists, counts, chan)
+            if which == STAGED:
+                append(ch, which, i, bank[i], row[i], 0, lists, counts)
+            else:
+                accept(now, i, ch, which, bank[i], row[i], nodes, next_ok, open_row, lists, counts, chan)
             accepted[i] = now
             regs[IN_FLIGHT] += 1
             offered += 1
             i += 1
         wake = FAR
         for ch in range(counts.shape[0]):
+            moved = 0
             if next_visit(ch, chan) <= now or counts[ch, WRITES] > 0 or chan[ch, WRITE_MODE]:
                 choose_direction(now, ch, cfg, counts, chan)
                 if chan[ch, NEXT_REFRESH] <= now:
@@ -411,15 +447,22 @@ def advance_dram(
                     chan[ch, DUE] += cfg[N_PSEUDO]
                     chan[ch, ROW_WAKE] = now
                 if now >= chan[ch, COL_WAKE] and now >= chan[ch, COL_FREE]:
-                    regs[IN_FLIGHT] -= column_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists,
+                    served = column_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists,
                                                    counts, chan, tally, finished, is_write)  # fmt: skip
+                    if served > 0:
+                        regs[IN_FLIGHT] -= 1
+                        in_bank[ch, served - 1] -= 1
+                        moved = 1
                 if now >= chan[ch, ROW_WAKE] and now >= chan[ch, ROW_FREE]:
                     row_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally)
-            wake = min(wake, now + 1 if should_turn(ch, cfg, counts, chan) else next_visit(ch, chan))
+            if counts[ch, STAGED] > 0:
+                moved += unstage(now, ch, cfg, nodes, next_ok, open_row, lists, counts, chan, in_bank)
+            again = should_turn(ch, cfg, counts, chan) or moved > 0
+            wake = min(wake, now + 1 if again else next_visit(ch, chan))
         if i < n_items:
             if arrival[i] > now:
                 wake = min(wake, arrival[i])
-            elif counts[channel[i], WRITES if is_write[i] else READS] < (
+            elif counts[channel[i], entry_list(is_write[i], cfg)] < (
                 cfg[WRITE_DEPTH] if is_write[i] else cfg[READ_DEPTH]
             ):
                 wake = now + 1

@@ -2,7 +2,7 @@
 
 lists (channel, list, field, capacity), fields item, bank, row, seen; counts (channel, list). A request waits in READS
 or WRITES until its first column command, or until the ACT made for it, which moves it to OPENING: its row may not be
-closed before it was served.
+closed before it was served. Where every bank has a short queue of its own, reads wait in STAGED for room in it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dieshot.kernels.inlined import inlined
 from dieshot.kernels.jit import Rows
 
-OPENING, READS, WRITES = range(3)
-N_LISTS = 3
+OPENING, READS, WRITES, STAGED = range(4)
+N_LISTS = 4
 ITEM, BANK_ID, ROW, SEEN = range(4)
 N_ENTRY = 4
 

@@ -29,7 +29,8 @@ HIGH_WATERMARK, LOW_WATERMARK = 0.8, 0.2  # of the write queue, as Ramulator 2's
 @dataclass(frozen=True)
 class ControllerPolicy:
     """How a controller works. queue: depth of its read queue, and of its write queue, per channel.
-    offers_per_tick: requests that can be offered to all channels in one tick of the command bus."""
+    offers_per_tick: requests that can be offered to all channels in one tick of the command bus. bank_queue: reads that
+    a bank's own queue holds, filled from the read queue one a tick; 0: no such queues."""
 
     scheduler: str = "frfcfs"
     queue: int = 32
@@ -38,6 +39,7 @@ class ControllerPolicy:
     mapping: str = "mop4clxor"
     n_channels: int = 1
     offers_per_tick: int = 4
+    bank_queue: int = 0
 
     def __post_init__(self) -> None:
         for key, choices in (("scheduler", SCHEDULERS), ("refresh", REFRESHES), ("page", PAGES)):
@@ -47,8 +49,8 @@ class ControllerPolicy:
                 raise InputError(f"unknown {key}", key=key, value=chosen, expected=listed(choices), nearest=nearest)
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int) and value < 1:
-                raise InputError("too small", key=field.name, value=value, expected="at least 1")
+            if isinstance(value, int) and value < (0 if field.name == "bank_queue" else 1):
+                raise InputError("too small", key=field.name, value=value, expected="a positive number")
         if self.queue > LONGEST_QUEUE:
             raise InputError("too large", key="queue", value=self.queue, expected=f"at most {LONGEST_QUEUE}")
 
@@ -113,6 +115,7 @@ class DramChannels:
             dram.READ_TICKS: scale * (t["nCL"] + t["nBL"]),
             dram.WRITE_TICKS: scale * (t["nCWL"] + t["nBL"]),
             dram.FAW: scale * t["nFAW"],
+            dram.BANK_DEPTH: policy.bank_queue,
             dram.RP: scale * t["nRP"],
         }
 
@@ -122,9 +125,12 @@ class DramChannels:
         self.next_ok = np.zeros((n, int(self.nodes.max()) + 1, N_COMMANDS), np.int64)
         self.acts = np.full((n, n_pseudo, 4), LONG_AGO, np.int64)
         self.open_row = np.full((n, len(self.nodes)), -1, np.int64)
-        capacity = max(self.policy.queue, len(self.nodes))  # at most one row is being opened in a bank
+        capacity = max(
+            self.policy.queue, len(self.nodes) * max(1, self.policy.bank_queue)
+        )  # at most one row is being opened in a bank
         self.lists = np.zeros((n, N_LISTS, N_ENTRY, capacity), np.int64)
         self._build_snapshots()
+        self.in_bank = np.zeros((n, len(self.nodes)), np.int64)
         self.counts = np.zeros((n, N_LISTS), np.int64)
         self.chan = np.zeros((n, dram.N_CHAN), np.int64)
         refreshed = self.policy.refresh != "none"
@@ -134,7 +140,7 @@ class DramChannels:
     def _build_snapshots(self) -> None:
         n = self.policy.n_channels
         length = self.next_ok.size + self.acts.size + self.open_row.size + n * (dram.N_CHAN + N_LISTS)
-        length += n * N_ENTRY * (len(self.nodes) + 2 * self.policy.queue)
+        length += n * N_ENTRY * (len(self.nodes) * (1 + self.policy.bank_queue) + 3 * self.policy.queue)
         kept = N_SNAPSHOTS if length <= LONGEST_SNAPSHOT else 0
         self.snapshots = np.zeros((kept, length), np.int64)
         self.meta = np.zeros((kept, N_META + n * (dram.N_CHAN - dram.HITS + N_COMMANDS)), np.int64)
@@ -153,7 +159,7 @@ class DramChannels:
         status = dram.advance_dram(
             dram.FAR, self.cfg, self.nodes, self.delay, self.hold, self.regs, self.next_ok, self.acts, self.open_row,
             self.lists, self.counts, self.chan, self.tally, arrival_ticks, channel, bank, row, is_write, accepted,
-            finished, self.snapshots, self.meta,
+            finished, self.snapshots, self.meta, self.in_bank,
         )  # fmt: skip
         self._raise(int(status), arrival_ticks)
         return Service(accepted, finished)

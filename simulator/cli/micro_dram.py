@@ -23,6 +23,7 @@ def dram(
     channels: Annotated[int, typer.Option(help="Channels behind one front end.")] = 1,
     requesters: Annotated[int, typer.Option(help="Streams, each in its own part of the memory.")] = 1,
     load: Annotated[float | None, typer.Option(help="Arrivals as a share of the peak; without: saturating.")] = None,
+    bank_queue: Annotated[int, typer.Option(help="Reads in a queue of each bank; 0: none.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of random addresses and of the choice of reads.")] = 0,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override.")] = None,
     as_json: option.Json = False,
@@ -35,7 +36,7 @@ def dram(
         record = micro_dram(
             memory, pattern=pattern, n=n, mapping=mapping, scheduler=scheduler, queue=queue, refresh=refresh, page=page,
             read_fraction=read_fraction, channels=channels, requesters=requesters, load=load, seed=seed,
-            overrides=tuple(changes or ()),
+            bank_queue=bank_queue, overrides=tuple(changes or ()),
         )  # fmt: skip
     if as_json:
         print_json(record)

@@ -22,6 +22,7 @@ from dieshot.simulator.studies.micro.dram import memory_parameters, micro_dram
 
 pytestmark = pytest.mark.kernels
 REFERENCE = Path(__file__).parents[1] / "data" / "dram_reference.csv"
+HBM2_X128 = REFERENCE.parent / "memories" / "hbm2-8gb-x128.yaml"
 STANDARDS = ("ddr5", "gddr6", "hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "lpddr5x")
 
 # Banks of HBM3 (pseudo-channel, stack id, group, bank: 2 x 2 x 4 x 4): one, and what shares less and less with it.
@@ -167,6 +168,20 @@ def test_repetition_changes_nothing(policy: dict[str, Any]) -> None:
         state = [dram.open_row.tolist(), dram.tally.tolist(), dram.counters()]
         outcomes.append((service.accepted.tobytes(), service.finished.tobytes(), state))
     assert outcomes[0] == outcomes[1]
+
+
+# DRAMsim3 (commit 2981759), HBM2_8Gb_x128, 64-B reads, queues of 8 a bank: pattern, channels, n, percent of peak.
+DRAMSIM3 = [("seq", 1, 1 << 20, 91.91), ("rand", 1, 1 << 20, 24.56), ("stride", 1, 1 << 16, 3.88),
+            ("seq", 8, 1 << 20, 92.13), ("rand", 8, 1 << 20, 24.14)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "n_channels", "n", "percent"), DRAMSIM3)
+def test_bandwidth_of_dramsim3(pattern: str, n_channels: int, n: int, percent: float) -> None:
+    record = micro_dram(str(HBM2_X128), pattern=pattern, n=n, mapping="rorabgbachco", scheduler="rowhit",
+                        channels=n_channels, bank_queue=8)  # fmt: skip
+    assert record["percent_of_peak"] == pytest.approx(percent, abs=2)
+    if pattern == "stride":
+        assert record["average_latency_ns"] == pytest.approx(2080.5, rel=0.1)
 
 
 def test_every_request_is_counted_once_and_every_row_is_opened_once() -> None:

@@ -54,6 +54,7 @@ def micro_dram(
     requesters: int = 1,
     load: float | None = None,
     seed: int = 0,
+    bank_queue: int = 0,
     overrides: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Serve `n` requests of one burst each and return what happened.
@@ -64,7 +65,9 @@ def micro_dram(
     """
     _check(pattern, n, read_fraction, requesters, load, seed)
     channel_module = importlib.import_module("dieshot.chips.parts.dram_channel")
-    policy = channel_module.ControllerPolicy(scheduler, queue, refresh, page, mapping, channels, 4 * channels)
+    policy = channel_module.ControllerPolicy(
+        scheduler, queue, refresh, page, mapping, channels, 4 * channels, bank_queue
+    )
     dram = channel_module.DramChannels(memory_parameters(memory, overrides), policy)
     geometry, bits = dram.parameters.geometry, dram.map.n_bits
     peak_ticks = dram.timings["nBL"] * dram.ticks_per_cycle / (geometry.n_pseudo_channels * channels)
