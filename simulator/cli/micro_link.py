@@ -39,5 +39,7 @@ def link(
     else:
         from dieshot.simulator.cli.quantity import label, text
 
+        speed = record.pop("simulator_flits_per_s")
         for key, value in record.items():
             print(f"{label(key):24} {text(key, value)}")
+        print(f"{'simulated':24} {speed / 1e6:,.1f} M flits/s")

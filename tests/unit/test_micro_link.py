@@ -31,7 +31,7 @@ def test_a_loaded_link_waits_and_carries_what_is_offered() -> None:
 def test_a_small_buffer_bounds_the_rate() -> None:
     small = link(LINK, "64KiB", n=200, load=1.5, arrivals="even", sets=["fabric.layers.receiver_buffer=8KiB"])
     round_trip_s = 2 * 0.7e-6
-    assert small["bytes_per_s"] == pytest.approx(0.87 * 8192 / round_trip_s, rel=0.05)
+    assert small["throughput_bytes_per_s"] == pytest.approx(0.87 * 8192 / round_trip_s, rel=0.05)
     assert small["blocked_fraction"] > 0.5
     assert link(LINK, "64KiB", n=200, load=1.5, arrivals="even")["utilization"] > 0.97
 

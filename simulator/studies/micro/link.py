@@ -84,7 +84,7 @@ def _measure(
         "load": load,
         "time_s": span_fs / FS,
         "utilization": channel.busy_fs / max(1, span_fs),
-        "bytes_per_s": n * bytes_ * FS / max(1, span_fs),
+        "throughput_bytes_per_s": n * bytes_ * FS / max(1, span_fs),
         "serialization_s": service_fs / FS,
         "idle_latency_s": int(alone[0]) / FS,
         "average_wait_s": float(wait.mean()),
