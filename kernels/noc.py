@@ -208,7 +208,7 @@ def in_range(packets: Rows) -> bool:
     for i in range(packets.shape[0]):
         if not 0 <= packets[i, P_CREATED] <= LIMIT or not 0 < packets[i, P_FLITS] <= LOW:
             return False
-    return packets.shape[0] < 1 << 42
+    return bool(packets.shape[0] < 1 << 42)
 
 
 @timing_loop(
@@ -260,7 +260,7 @@ def advance_network(
             n_wheel, credits, regs, packets, delivered,
         )  # fmt: skip
         if regs[R_ERROR] != 0:
-            return regs[R_ERROR]
+            return OUT_OF_ORDER
         receive_credits(cycle, buffer_flits, wait_for_tail, vcs, used, n_wheel, credits, regs)
         moved = inject(
             cycle, n_vcs, wait_for_tail, channels, vcs, used, flits, n_wheel, regs, packets, sources, delivered

@@ -153,7 +153,8 @@ def take_vcs(channel: int, n_vcs: int, channels: Rows, vcs: Rows, used: Rows, as
         asking[channel, switch_list + asked[channel, A_SWITCH]] = vc
         asked[channel, A_SWITCH] += 1
     asked[channel, A_VC] = n_left
-    return n_asking - n_left
+    n_won: int = n_asking - n_left
+    return n_won
 
 
 @inlined

@@ -8,6 +8,7 @@ from dieshot.simulator.cli.micro_array import array
 from dieshot.simulator.cli.micro_collective import collective
 from dieshot.simulator.cli.micro_dram import dram
 from dieshot.simulator.cli.micro_link import link
+from dieshot.simulator.cli.micro_noc import noc
 from dieshot.simulator.cli.micro_sram import sram
 
 app = typer.Typer(help="Put one part under one pattern: cycles, utilization, latency.", no_args_is_help=True)
@@ -18,6 +19,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "collective": collective,
     "dram": dram,
     "link": link,
+    "noc": noc,
     "sram": sram,
 }
 

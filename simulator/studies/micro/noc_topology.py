@@ -94,8 +94,9 @@ def _n_routers(shape: str, sides: tuple[int, ...]) -> int:
 def grid(sides: tuple[int, ...], wraps: bool) -> Topology:
     """Return a mesh, a torus or (one side) a ring, one terminal a router, routed dimension by dimension.
 
-    With wraps the shorter way is taken, and packets that still have to pass the edge of the dimension use class 0,
-    all others class 1, so that the wrap never closes a cycle (dateline).
+    With wraps the shorter way is taken. Packets that still have to pass the edge of the dimension use class 0, those
+    that may have passed it class 1, so that the wrap never closes a cycle (dateline); those that cannot have come over
+    the edge, being bound for the far half, may use both, since class 1 alone always leads them on.
     """
     places = list(product(*(range(side) for side in reversed(sides))))
     steps = [math.prod(sides[:i]) for i in range(len(sides))]
@@ -113,7 +114,9 @@ def grid(sides: tuple[int, ...], wraps: bool) -> Topology:
             ahead = (to - x) % side
             up = (2 * ahead < side or (2 * ahead == side and x % 2 == 0)) if wraps else to > x
             crosses = to < x if up else to > x
-            return shifted(router, axis, 1 if up else -1), (0 if crosses else 1) if wraps else ANY
+            has_not_crossed = to >= side // 2 if up else to < -(-side // 2)
+            vc_class = 0 if crosses else ANY if has_not_crossed else 1
+            return shifted(router, axis, 1 if up else -1), vc_class if wraps else ANY
         return HERE, ANY
 
     edges = [
@@ -134,7 +137,8 @@ def fat_tree(k: int, levels: int) -> Topology:
     width = k ** (levels - 1)
 
     def with_digit(word: int, digit: int, value: int) -> int:
-        return word + (value - word // k**digit % k) * k**digit
+        weight: int = k**digit
+        return word + (value - word // weight % k) * weight
 
     def hop(router: int, destination: int) -> Hop:
         level, word = divmod(router, width)
