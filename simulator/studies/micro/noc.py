@@ -157,10 +157,10 @@ def _build(shape: Topology, vcs: int, buffer: int) -> Any:
     speedup = 2 if vcs % 2 == 0 else 1
     parameters = part.RouterParameters(n_vcs=vcs, buffer_flits=buffer, input_speedup=speedup)
     wiring = part.Wiring(shape.terminals, shape.links, shape.next_router, shape.vc_class, shape.n_classes)
-    try:
-        return part.Network(wiring, parameters)
-    except InputError as error:
-        raise error.located(key="--vcs") from None
+    if vcs < shape.n_classes:
+        expected = f"at least {shape.n_classes}, one a class that keeps the routes free of deadlock"
+        raise InputError("too few virtual channels", key="--vcs", value=vcs, expected=expected)
+    return part.Network(wiring, parameters)
 
 
 def _tree(network: Any, pattern: str, flits: int) -> dict[str, Any]:
