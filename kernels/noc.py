@@ -22,14 +22,17 @@ from dieshot.kernels.noc_table import (
     D_ARRIVED,
     D_FLITS,
     D_INJECTED,
+    DESTINATION_AT,
     DONE,
-    FLIT_BITS,
     LIMIT,
     LOW,
+    MOST_DESTINATIONS,
+    MOST_PACKETS,
     OUT_OF_ORDER,
     P_CREATED,
     P_DESTINATION,
     P_FLITS,
+    PACKET_AT,
     R_ACTIVE,
     R_CYCLE,
     R_EJECTED,
@@ -44,6 +47,7 @@ from dieshot.kernels.noc_table import (
     S_VC,
     STOPPED,
     STUCK,
+    TAIL_BIT,
     TOO_LATE,
     V_CHANNEL,
     V_COUNT,
@@ -82,14 +86,14 @@ def receive_flits(
         vc = flits[slot, i, 0]
         code = flits[slot, i, 1]
         channel = vcs[vc, V_CHANNEL]
-        packet = code >> FLIT_BITS
         if channels[channel, C_TO] < 0:
+            packet = code >> PACKET_AT
             flit = code & LOW
             if delivered[packet, D_FLITS] != flit:
                 regs[R_ERROR] = OUT_OF_ORDER
             delivered[packet, D_FLITS] = flit + 1
             measured = measure_from <= packets[packet, P_CREATED] < measure_to
-            if flit + 1 == packets[packet, P_FLITS]:
+            if code & TAIL_BIT:
                 delivered[packet, D_ARRIVED] = cycle
                 regs[R_TO_MEASURE] -= measured
             regs[R_LIVE] -= 1
@@ -106,7 +110,8 @@ def receive_flits(
         vcs[vc, V_COUNT] += 1
         if vcs[vc, V_COUNT] == 1:
             if vcs[vc, V_TARGET] < 0:
-                ask_vc(vc, channels[channel, C_TO], packets[packet, P_DESTINATION], routes, vcs, asking, asked, regs)
+                destination = (code >> DESTINATION_AT) & (MOST_DESTINATIONS - 1)
+                ask_vc(vc, channels[channel, C_TO], destination, routes, vcs, asking, asked, regs)
             else:
                 ask_switch(vc, vcs[vc, V_WANTED], asking, asked, regs)
     regs[R_IN_FLIGHT] -= n_wheel[slot, 0]
@@ -174,11 +179,13 @@ def inject(
         vcs[row, V_CREDITS] -= 1
         slot = (cycle + channels[channel, C_FLIT_CYCLES]) & (flits.shape[0] - 1)
         flits[slot, n_wheel[slot, 0], 0] = row
-        flits[slot, n_wheel[slot, 0], 1] = (packet << FLIT_BITS) + flit
+        is_tail = flit + 1 == packets[packet, P_FLITS]
+        code = (packet << PACKET_AT) + (packets[packet, P_DESTINATION] << DESTINATION_AT) + flit
+        flits[slot, n_wheel[slot, 0], 1] = code + TAIL_BIT if is_tail else code
         n_wheel[slot, 0] += 1
         n_sent += 1
         sources[node, S_FLIT] = flit + 1
-        if flit + 1 == packets[packet, P_FLITS]:
+        if is_tail:
             vcs[row, V_TAIL_SENT] = 1
             if wait_for_tail == 0:
                 used[row] = 0
@@ -208,7 +215,9 @@ def in_range(packets: Rows) -> bool:
     for i in range(packets.shape[0]):
         if not 0 <= packets[i, P_CREATED] <= LIMIT or not 0 < packets[i, P_FLITS] <= LOW:
             return False
-    return bool(packets.shape[0] < 1 << 42)
+        if not 0 <= packets[i, P_DESTINATION] < MOST_DESTINATIONS:
+            return False
+    return bool(packets.shape[0] <= MOST_PACKETS)
 
 
 @timing_loop(
@@ -285,7 +294,7 @@ def advance_network(
         regs[R_ACTIVE] = n_left
         moved += accept_switch(
             cycle, n_grants, n_vcs, buffer_flits, input_speedup, wait_for_tail, channels, routes, vcs, used, queues,
-            switch, asking, asked, grants, flits, n_wheel, credits, regs, packets,
+            switch, asking, asked, grants, flits, n_wheel, credits, regs,
         )  # fmt: skip
         if regs[R_LIVE] > 0 and moved == 0 and regs[R_IN_FLIGHT] == 0:
             return STUCK

@@ -19,21 +19,19 @@ from dieshot.kernels.noc_table import (
     C_OUT,
     C_TO,
     C_TO_OUTPUTS,
-    FLIT_BITS,
+    DESTINATION_AT,
     G_CHANNEL,
     G_INPUT,
     G_KEY,
     G_VC,
-    LOW,
-    P_DESTINATION,
-    P_FLITS,
+    MOST_DESTINATIONS,
     R_ACTIVE,
     R_FLIT_HOPS,
     R_IN_FLIGHT,
     R_TERMINALS,
+    TAIL_BIT,
     V_ACCEPT,
     V_BEST,
-    V_BEST_AT,
     V_CHANNEL,
     V_COUNT,
     V_CREDITS,
@@ -94,6 +92,21 @@ def distance(index: int, pointer: int, n: int) -> int:
 
 
 @inlined
+def first_free(first: int, first_local: int, low: int, high: int, pointer: int, used: Rows) -> int:
+    """Return the free virtual channel in [low, high) of a channel that is next after a pointer, or -1."""
+    start = pointer - first_local
+    if start < low or start >= high:
+        start = low
+    for out in range(start, high):
+        if used[first + out] == 0:
+            return out
+    for out in range(low, start):
+        if used[first + out] == 0:
+            return out
+    return -1
+
+
+@inlined
 def allocate_vcs(channel: int, n_vcs: int, channels: Rows, vcs: Rows, used: Rows, asking: Rows, asked: Rows) -> int:
     """Match free virtual channels of a channel with the packets that ask for one; return how many won.
 
@@ -103,6 +116,11 @@ def allocate_vcs(channel: int, n_vcs: int, channels: Rows, vcs: Rows, used: Rows
     n_inputs = channels[channel, C_FROM_INPUTS] * n_vcs
     n_asking = asked[channel, A_VC]
     first_local = channels[channel, C_OUT] * n_vcs
+    if n_asking == 1:
+        # Whoever asks alone is granted everything, whatever the pointers.
+        vc = asking[channel, 0]
+        vcs[vc, V_BEST] = first_free(first, first_local, vcs[vc, V_LOW], vcs[vc, V_HIGH], vcs[vc, V_ACCEPT], used)
+        return take_vcs(channel, n_vcs, channels, vcs, used, asking, asked)
     for i in range(n_asking):
         vcs[asking[channel, i], V_BEST] = -1
     for out in range(n_vcs):
@@ -113,19 +131,18 @@ def allocate_vcs(channel: int, n_vcs: int, channels: Rows, vcs: Rows, used: Rows
         for i in range(n_asking):
             vc = asking[channel, i]
             if vcs[vc, V_LOW] <= out < vcs[vc, V_HIGH]:
-                turn = 0
-                # Whoever asks alone is granted everything, whatever the pointer.
-                if n_asking > 1:
-                    turn = distance(vcs[vc, V_LOCAL], vcs[first + out, V_GRANT], n_inputs)
+                turn = distance(vcs[vc, V_LOCAL], vcs[first + out, V_GRANT], n_inputs)
                 if turn < nearest:
                     winner = vc
                     nearest = turn
         if winner >= 0:
             n_outputs = channels[vcs[winner, V_CHANNEL], C_TO_OUTPUTS] * n_vcs
-            turn = distance(first_local + out, vcs[winner, V_ACCEPT], n_outputs)
-            if vcs[winner, V_BEST] < 0 or turn < vcs[winner, V_BEST_AT]:
+            best = vcs[winner, V_BEST]
+            pointer = vcs[winner, V_ACCEPT]
+            if best < 0 or distance(first_local + out, pointer, n_outputs) < distance(
+                first_local + best, pointer, n_outputs
+            ):
                 vcs[winner, V_BEST] = out
-                vcs[winner, V_BEST_AT] = turn
     return take_vcs(channel, n_vcs, channels, vcs, used, asking, asked)
 
 
@@ -178,6 +195,11 @@ def grant_switch(
     n_inputs = channels[channel, C_FROM_INPUTS] * input_speedup
     winner = -1
     nearest = n_inputs * n_vcs
+    if n_ready == 1:
+        vc = asking[channel, first]
+        if vcs[vcs[vc, V_TARGET], V_CREDITS] > 0:
+            winner = vc
+        n_ready = 0
     for i in range(first, first + n_ready):
         vc = asking[channel, i]
         if vcs[vcs[vc, V_TARGET], V_CREDITS] == 0:
@@ -223,7 +245,6 @@ def accept_switch(
     n_wheel: Rows,
     credits: Rows,
     regs: Rows,
-    packets: Rows,
 ) -> int:
     """Move the flit of every accepted grant into the crossbar; return how many moved."""
     n_moved = 0
@@ -243,8 +264,7 @@ def accept_switch(
         turn = vcs[vc, V_NUMBER] + input_speedup
         switch[row, X_TURN] = turn - n_vcs if turn >= n_vcs else turn
         code = pop_flit(vc, buffer_flits, vcs, queues)
-        packet = code >> FLIT_BITS
-        is_tail = (code & LOW) + 1 == packets[packet, P_FLITS]
+        is_tail = code & TAIL_BIT != 0
         target = vcs[vc, V_TARGET]
         send_flit(cycle, channel, target, code, is_tail, wait_for_tail, channels, vcs, used, flits, n_wheel)
         slot = (cycle + channels[source, C_CREDIT_CYCLES]) & (credits.shape[0] - 1)
@@ -255,8 +275,8 @@ def accept_switch(
         if is_tail or vcs[vc, V_COUNT] == 0:
             withdraw(vc, channel, asking, asked)
         if is_tail and vcs[vc, V_COUNT] > 0:
-            head = queues[vc * buffer_flits + vcs[vc, V_HEAD]] >> FLIT_BITS
-            ask_vc(vc, channels[source, C_TO], packets[head, P_DESTINATION], routes, vcs, asking, asked, regs)
+            destination = (queues[vc * buffer_flits + vcs[vc, V_HEAD]] >> DESTINATION_AT) & (MOST_DESTINATIONS - 1)
+            ask_vc(vc, channels[source, C_TO], destination, routes, vcs, asking, asked, regs)
     regs[R_IN_FLIGHT] += 2 * n_moved
     regs[R_FLIT_HOPS] += n_moved
     return n_moved

@@ -9,8 +9,16 @@ OUT_OF_ORDER = 3
 TOO_LATE = 4
 LIMIT = 1 << 61
 
+# A flit, from the lowest bit: number in its packet, whether it is the tail, destination, packet. The routers so need
+# not look into the table of packets, which is far larger than any cache.
 FLIT_BITS = 20
-LOW = (1 << FLIT_BITS) - 1
+TAIL_BIT = 1 << FLIT_BITS
+LOW = TAIL_BIT - 1
+DESTINATION_AT = FLIT_BITS + 1
+DESTINATION_BITS = 12
+MOST_DESTINATIONS = 1 << DESTINATION_BITS
+PACKET_AT = DESTINATION_AT + DESTINATION_BITS
+MOST_PACKETS = 1 << 30
 
 # Columns of channels: router or -1 (a terminal), index among the router's outputs or inputs, cycles, fan.
 C_FROM = 0
@@ -34,16 +42,15 @@ V_LOW = 4
 V_HIGH = 5
 V_ACCEPT = 6
 V_BEST = 7
-V_BEST_AT = 8
-V_CREDITS = 9
-V_TAIL_SENT = 10
-V_GRANT = 11
-V_CHANNEL = 12
-V_NUMBER = 13
-V_LOCAL = 14
-V_LANE = 15
-V_LANE_LOCAL = 16
-N_VC = 17
+V_CREDITS = 8
+V_TAIL_SENT = 9
+V_GRANT = 10
+V_CHANNEL = 11
+V_NUMBER = 12
+V_LOCAL = 13
+V_LANE = 14
+V_LANE_LOCAL = 15
+N_VC = 16
 
 # Columns of switch. Row channel * input_speedup + lane: accept pointer, turn of the virtual channels, best grant.
 # Row channel: grant pointer of that output.

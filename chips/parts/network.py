@@ -78,6 +78,9 @@ class Network:
         if parameters.n_vcs < wiring.n_classes:
             expected = f"at least {wiring.n_classes}, one a class that keeps the routes free of deadlock"
             raise InputError("too few virtual channels", key="n_vcs", value=parameters.n_vcs, expected=expected)
+        if not 1 <= len(wiring.terminals) <= t.MOST_DESTINATIONS:
+            raise InputError("not a number of terminals", key="terminals", value=len(wiring.terminals),
+                             expected=f"1 to {t.MOST_DESTINATIONS}")  # fmt: skip
         self.wiring = wiring
         self.parameters = parameters
         self.n_terminals = len(wiring.terminals)
