@@ -19,7 +19,6 @@ Q_POOL = 1
 Q_TILE_A = 2
 Q_TILE_B = 3
 Q_READ = 4
-N_REQUEST = 5
 
 # Columns of the pool of waiting requests, one row a ring stage of a slot.
 P_NEED = 0
@@ -30,7 +29,6 @@ N_POOL = 2
 W_TIME = 0
 W_BYTES = 1
 W_TILE = 2
-N_STORE = 3
 
 # regs
 R_FREE = 0

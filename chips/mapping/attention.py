@@ -174,25 +174,26 @@ def _prefill_classes(
     distinct, kinds = np.unique(ends, axis=0, return_inverse=True)
     classes = np.zeros((len(distinct), sm.N_CLASS), np.int64)
     token_bytes = 2 * shape.head_dim * DTYPE_BYTES[shape.kv_dtype]
-    scores = GROUP_ROWS * KV_TILE_TOKENS
-    softmax = scores * machine.softmax_ops_per_score / machine.fma_rate + scores / machine.transcendental_rate
     for row, (steps, rows, last_tokens) in zip(classes, distinct.tolist(), strict=True):
         row[sm.C_STEPS] = steps
         row[sm.C_READ] = row[sm.C_IN] = KV_TILE_TOKENS * token_bytes
         row[sm.C_READ_LAST] = row[sm.C_IN_LAST] = last_tokens * token_bytes
         row[sm.C_ONCE] = rows * shape.head_dim * DTYPE_BYTES[shape.dtype]
-        row[sm.C_TENSOR1] = machine.fs(machine.matrix_cycles(GROUP_ROWS, KV_TILE_TOKENS, shape.head_dim, shape.dtype))
-        row[sm.C_TENSOR2] = machine.fs(machine.matrix_cycles(GROUP_ROWS, shape.head_dim, KV_TILE_TOKENS, shape.dtype))
-        row[sm.C_SIMT] = machine.fs(softmax)
-        row[sm.C_MACS1] = row[sm.C_MACS2] = scores * shape.head_dim
-        row[sm.C_OPS] = int(scores * (machine.softmax_ops_per_score + 1))
-        _set_epilogue(machine, row, GROUP_ROWS * shape.head_dim)
+        _set_work(machine, shape, row, GROUP_ROWS, KV_TILE_TOKENS)
         row[sm.C_STORE] = -(-rows * shape.head_dim * 2 // 2)
     return kinds.ravel(), classes
 
 
-def _set_epilogue(machine: GpuMachine, row: Rows, elements: int) -> None:
-    ops = int(elements * machine.epilogue_ops_per_element)
+def _set_work(machine: GpuMachine, shape: AttentionShape, row: Rows, rows: int, tokens: int) -> None:
+    """Set what a group of warps does with `rows` queries and a tile of `tokens` keys, and its epilogue."""
+    scores = rows * tokens
+    softmax = scores * machine.softmax_ops_per_score / machine.fma_rate + scores / machine.transcendental_rate
+    row[sm.C_TENSOR1] = machine.fs(machine.matrix_cycles(rows, tokens, shape.head_dim, shape.dtype))
+    row[sm.C_TENSOR2] = machine.fs(machine.matrix_cycles(rows, shape.head_dim, tokens, shape.dtype))
+    row[sm.C_SIMT] = machine.fs(softmax)
+    row[sm.C_MACS1] = row[sm.C_MACS2] = scores * shape.head_dim
+    row[sm.C_OPS] = int(scores * (machine.softmax_ops_per_score + 1))
+    ops = int(rows * shape.head_dim * machine.epilogue_ops_per_element)
     row[sm.C_EPILOGUE] = machine.fs(ops / machine.fma_rate)
     row[sm.C_EPILOGUE_OPS] = ops
 
@@ -244,18 +245,11 @@ def decode_kernels(machine: GpuMachine, shape: AttentionShape, n_splits: int) ->
 def _decode_class(machine: GpuMachine, shape: AttentionShape, rows: int, steps: int, n_splits: int) -> Rows:
     row = np.zeros(sm.N_CLASS, np.int64)
     page_bytes = 2 * KV_PAGE_TOKENS * shape.head_dim * DTYPE_BYTES[shape.kv_dtype]
-    scores = rows * KV_PAGE_TOKENS
     row[sm.C_STEPS] = steps
     for column in (sm.C_READ, sm.C_READ_LAST, sm.C_IN, sm.C_IN_LAST):
         row[column] = page_bytes
     row[sm.C_ONCE] = shape.rows_per_kv_head * shape.head_dim * DTYPE_BYTES[shape.dtype]
-    row[sm.C_TENSOR1] = machine.fs(machine.matrix_cycles(rows, KV_PAGE_TOKENS, shape.head_dim, shape.dtype))
-    row[sm.C_TENSOR2] = machine.fs(machine.matrix_cycles(rows, shape.head_dim, KV_PAGE_TOKENS, shape.dtype))
-    softmax = scores * machine.softmax_ops_per_score / machine.fma_rate + scores / machine.transcendental_rate
-    row[sm.C_SIMT] = machine.fs(softmax)
-    row[sm.C_MACS1] = row[sm.C_MACS2] = scores * shape.head_dim
-    row[sm.C_OPS] = int(scores * (machine.softmax_ops_per_score + 1))
-    _set_epilogue(machine, row, rows * shape.head_dim)
+    _set_work(machine, shape, row, rows, KV_PAGE_TOKENS)
     width = 2 if n_splits == 1 else PARTIAL_BYTES
     statistics = 0 if n_splits == 1 else 2 * PARTIAL_BYTES * shape.rows_per_kv_head
     row[sm.C_STORE] = shape.rows_per_kv_head * shape.head_dim * width + statistics

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from dieshot.chips.parts.tile_kernel import DieTiming
 
 DTYPE_BYTES: Mapping[str, int] = {"fp8": 1, "int8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
-MATRIX_INSTRUCTION_K_BYTES = 32  # one warp-group instruction covers 32 bytes of K
 GROUP_ROWS = 64  # rows of one warp-group instruction
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FS_PER_SECOND = 10**15
-MAX_FS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
