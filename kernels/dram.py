@@ -92,15 +92,17 @@ def close_after_column(ch: int, bank: int, cfg: Rows, nodes: Rows, next_ok: Rows
 @inlined
 def issue_column(
     now: int, ch: int, which: int, k: int, command: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows,
-    acts: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows, tally: Rows, finished: Rows
+    acts: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows, tally: Rows, finished: Rows, extra: Rows
 ) -> None:  # fmt: skip
-    """Serve the k-th request of a list by RD or WR."""
+    """Serve the k-th request of a list by RD or WR; extra: ticks from its first burst's command to its last."""
     bank = lists[ch, which, BANK_ID, k]
     row = lists[ch, which, ROW, k]
+    item = lists[ch, which, ITEM, k]
     if lists[ch, which, SEEN, k] == 0:
         chan[ch, HITS] += 1
-    finished[lists[ch, which, ITEM, k]] = now + (cfg[READ_TICKS] if command == RD else cfg[WRITE_TICKS])
-    note_command(ch, bank, command, now, cfg[FAW], cfg[N_STACK], nodes, delay, next_ok, acts)
+    last = now + extra[min(item, extra.shape[0] - 1)]
+    finished[item] = last + (cfg[READ_TICKS] if command == RD else cfg[WRITE_TICKS])
+    note_command(ch, bank, command, last, cfg[FAW], cfg[N_STACK], nodes, delay, next_ok, acts)
     remove(ch, which, k, lists, counts)
     tally[ch, command] += 1
     chan[ch, COL_FREE] = now + hold[command]
@@ -115,11 +117,11 @@ def issue_column(
 @inlined
 def column_pass(
     now: int, ch: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
-    lists: Rows, counts: Rows, chan: Rows, tally: Rows, finished: Rows, is_write: Rows
+    lists: Rows, counts: Rows, chan: Rows, tally: Rows, finished: Rows, is_write: Rows, extra: Rows
 ) -> int:  # fmt: skip
     """Issue the oldest column command that is ready, requests whose row was opened for them first.
 
-    Returns its bank + 1; 0 where none.
+    Returns its item + 1; 0 where none.
     """
     soonest = FAR
     waiting = WRITES if chan[ch, WRITE_MODE] else READS
@@ -135,9 +137,9 @@ def column_pass(
             command = WR if is_write[lists[ch, which, ITEM, k]] else RD
             tick = ready_at(ch, bank, command, nodes, next_ok)
             if tick <= now:
+                served: int = lists[ch, which, ITEM, k] + 1
                 issue_column(now, ch, which, k, command, cfg, nodes, delay, hold, next_ok, acts, open_row, lists,
-                             counts, chan, tally, finished)  # fmt: skip
-                served: int = bank + 1
+                             counts, chan, tally, finished, extra)  # fmt: skip
                 return served
             soonest = min(soonest, tick)
     chan[ch, COL_WAKE] = soonest
@@ -301,6 +303,29 @@ def next_visit(ch: int, chan: Rows) -> int:
 
 
 @inlined
+def visit(
+    now: int, ch: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
+    lists: Rows, counts: Rows, chan: Rows, tally: Rows, finished: Rows, is_write: Rows, extra: Rows
+) -> int:  # fmt: skip
+    """Issue what one channel can at this tick: at most a column and a row command. Returns the item served + 1, or 0.
+
+    extra (1, or item): ticks from the command for an item's first burst to that for its last.
+    """
+    served = 0
+    choose_direction(now, ch, cfg, counts, chan)
+    if chan[ch, NEXT_REFRESH] <= now:
+        chan[ch, NEXT_REFRESH] += cfg[REFRESH_INTERVAL]
+        chan[ch, DUE] += cfg[N_PSEUDO]
+        chan[ch, ROW_WAKE] = now
+    if now >= chan[ch, COL_WAKE] and now >= chan[ch, COL_FREE]:
+        served = column_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally,
+                             finished, is_write, extra)  # fmt: skip
+    if now >= chan[ch, ROW_WAKE] and now >= chan[ch, ROW_FREE]:
+        row_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally)
+    return served
+
+
+@inlined
 def accept(
     now: int, item: int, ch: int, which: int, bank: int, row: int, nodes: Rows, next_ok: Rows, open_row: Rows,
     lists: Rows, counts: Rows, chan: Rows
@@ -399,12 +424,12 @@ def check_items(regs: Rows, arrival: Rows, channel: Rows, bank: Rows, n_channels
     "int64(int64, int64[::1], int64[:, ::1], int64[:, :, ::1], int64[::1], int64[::1], int64[:, :, ::1],"
     " int64[:, :, ::1], int64[:, ::1], int64[:, :, :, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
     " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
-    " int64[:, ::1], int64[:, ::1], int64[:, ::1])"
+    " int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1])"
 )
 def advance_dram(
     until: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, regs: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
     lists: Rows, counts: Rows, chan: Rows, tally: Rows, arrival: Rows, channel: Rows, bank: Rows, row: Rows,
-    is_write: Rows, accepted: Rows, finished: Rows, snapshots: Rows, meta: Rows, in_bank: Rows
+    is_write: Rows, accepted: Rows, finished: Rows, snapshots: Rows, meta: Rows, in_bank: Rows, one_burst: Rows
 ) -> int:  # fmt: skip
     """Serve items in their order of arrival until all are done, or up to tick `until`.
 
@@ -413,7 +438,7 @@ def advance_dram(
     (channel, command: number issued). Items: arrival in ticks (not falling), channel, bank, row, is_write. Outputs:
     ticks at which an item entered its queue and at which its data had moved. snapshots, meta: working space for the
     search for repetition; no rows: no search. in_bank (channel,
-    bank): state, the reads in a bank's own queue. An item that finds its queue full holds up
+    bank): state, the reads in a bank's own queue. one_burst (1): zero. An item that finds its queue full holds up
     those behind it. Returns OK, or STUCK where requests wait for what cannot come.
     """
     n_items = arrival.shape[0]
@@ -441,20 +466,12 @@ def advance_dram(
         for ch in range(counts.shape[0]):
             moved = 0
             if next_visit(ch, chan) <= now or counts[ch, WRITES] > 0 or chan[ch, WRITE_MODE]:
-                choose_direction(now, ch, cfg, counts, chan)
-                if chan[ch, NEXT_REFRESH] <= now:
-                    chan[ch, NEXT_REFRESH] += cfg[REFRESH_INTERVAL]
-                    chan[ch, DUE] += cfg[N_PSEUDO]
-                    chan[ch, ROW_WAKE] = now
-                if now >= chan[ch, COL_WAKE] and now >= chan[ch, COL_FREE]:
-                    served = column_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists,
-                                                   counts, chan, tally, finished, is_write)  # fmt: skip
-                    if served > 0:
-                        regs[IN_FLIGHT] -= 1
-                        in_bank[ch, served - 1] -= 1
-                        moved = 1
-                if now >= chan[ch, ROW_WAKE] and now >= chan[ch, ROW_FREE]:
-                    row_pass(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally)
+                served = visit(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally,
+                               finished, is_write, one_burst)  # fmt: skip
+                if served > 0:
+                    regs[IN_FLIGHT] -= 1
+                    in_bank[ch, bank[served - 1]] -= 1
+                    moved = 1
             if counts[ch, STAGED] > 0:
                 moved += unstage(now, ch, cfg, nodes, next_ok, open_row, lists, counts, chan, in_bank)
             again = should_turn(ch, cfg, counts, chan) or moved > 0

@@ -23,6 +23,7 @@ PAGES = {"open": 0, "closed": 1}
 LONG_AGO = -(1 << 40)
 LONGEST_QUEUE = 4096
 N_SNAPSHOTS, LONGEST_SNAPSHOT = 256, 1 << 13  # states kept in the search for repetition; larger ones are not
+ONE_BURST = np.zeros(1, np.int64)
 HIGH_WATERMARK, LOW_WATERMARK = 0.8, 0.2  # of the write queue, as Ramulator 2's controller has them
 
 
@@ -159,7 +160,7 @@ class DramChannels:
         status = dram.advance_dram(
             dram.FAR, self.cfg, self.nodes, self.delay, self.hold, self.regs, self.next_ok, self.acts, self.open_row,
             self.lists, self.counts, self.chan, self.tally, arrival_ticks, channel, bank, row, is_write, accepted,
-            finished, self.snapshots, self.meta, self.in_bank,
+            finished, self.snapshots, self.meta, self.in_bank, ONE_BURST,
         )  # fmt: skip
         self._raise(int(status), arrival_ticks)
         return Service(accepted, finished)
