@@ -2,45 +2,52 @@
 
 The router is the input-queued one of Dally and Towles: virtual-channel allocation in one cycle, switch allocation in
 the next, crossbar in the third, both allocations by one iteration of iSLIP. Every *channel* (from a terminal or a
-router to a router or a terminal) has `n_vcs` virtual channels; row `channel * n_vcs + vc` of `vcs` holds both what its
-receiver knows (the queue) and what its sender knows (credits).
+router to a router or a terminal) has virtual channels; row `(channel << vc_bits) + number` of `vcs` holds both what the
+receiver of one knows and what its sender knows.
 """
 
 from __future__ import annotations
 
 from dieshot.kernels.inlined import inlined
 from dieshot.kernels.jit import Rows, timing_loop
-from dieshot.kernels.noc_allocate import accept_switch, allocate_vcs, ask_switch, ask_vc, grant_switch
+from dieshot.kernels.noc_allocate import allocate_vcs, ask_vc
+from dieshot.kernels.noc_switch import give_back, grant_inputs, pass_switch, request_outputs, send
 from dieshot.kernels.noc_table import (
-    A_COUNT,
-    A_LISTED,
-    A_SWITCH,
-    A_VC,
     C_CREDIT_CYCLES,
     C_FLIT_CYCLES,
+    C_FREE,
+    C_TAILS,
     C_TO,
     D_ARRIVED,
     D_FLITS,
     D_INJECTED,
     DESTINATION_AT,
     DONE,
+    F_BUFFER,
+    F_MEASURE_FROM,
+    F_MEASURE_TO,
+    F_STOP,
+    F_VC_BITS,
+    F_WAITS,
     LIMIT,
     LOW,
+    MEASURED_BIT,
     MOST_DESTINATIONS,
     MOST_PACKETS,
+    NEVER,
     OUT_OF_ORDER,
     P_CREATED,
     P_DESTINATION,
     P_FLITS,
     PACKET_AT,
-    R_ACTIVE,
     R_CYCLE,
     R_EJECTED,
     R_ERROR,
-    R_IN_FLIGHT,
     R_LIVE,
+    R_READY,
     R_TO_MEASURE,
-    S_CHANNEL,
+    READY,
+    S_DUE,
     S_END,
     S_FLIT,
     S_NEXT,
@@ -49,164 +56,170 @@ from dieshot.kernels.noc_table import (
     STUCK,
     TAIL_BIT,
     TOO_LATE,
-    V_CHANNEL,
     V_COUNT,
     V_CREDITS,
+    V_FRONT,
     V_HEAD,
-    V_TAIL_SENT,
     V_TARGET,
-    V_WANTED,
 )
+from dieshot.kernels.noc_turn import next_bit, row
+
+
+@inlined
+def receive_credits(slot: int, settings: Rows, channels: Rows, vcs: Rows, credits: Rows) -> None:
+    """Count the credits that reach their sender in this cycle; free a virtual channel once its tail has left."""
+    vc_bits = settings[F_VC_BITS]
+    buffer_flits = settings[F_BUFFER]
+    waits = settings[F_WAITS]
+    for i in range(1, row(credits[slot, 0]) + 1):
+        vc = row(credits[slot, i])
+        n_credits = vcs[vc, V_CREDITS] + 1
+        vcs[vc, V_CREDITS] = n_credits
+        if waits and n_credits == buffer_flits:
+            channel = vc >> vc_bits
+            channels[channel, C_FREE] |= channels[channel, C_TAILS] & (1 << (vc & ((1 << vc_bits) - 1)))
+    credits[slot, 0] = 0
+
+
+@inlined
+def eject(cycle: int, settings: Rows, channels: Rows, ejects: Rows, credits: Rows, regs: Rows, delivered: Rows) -> None:
+    """Hand the flits that arrive in this cycle to their terminals, whose credits then go back."""
+    mask = row(ejects.shape[0] - 1)
+    slot = cycle & mask
+    vc_bits = settings[F_VC_BITS]
+    n = row(ejects[slot, 0, 0])
+    for i in range(1, n + 1):
+        vc = row(ejects[slot, i, 0])
+        code = ejects[slot, i, 1]
+        packet = row(code >> PACKET_AT)
+        flit = code & LOW
+        if delivered[packet, D_FLITS] != flit:
+            regs[R_ERROR] = OUT_OF_ORDER
+        delivered[packet, D_FLITS] = flit + 1
+        if code & TAIL_BIT:
+            delivered[packet, D_ARRIVED] = cycle
+            if code & MEASURED_BIT:
+                regs[R_TO_MEASURE] -= 1
+        give_back(vc, (cycle + channels[vc >> vc_bits, C_CREDIT_CYCLES]) & mask, credits)
+    regs[R_LIVE] -= n
+    if settings[F_MEASURE_FROM] <= cycle < settings[F_MEASURE_TO]:
+        regs[R_EJECTED] += n
+    ejects[slot, 0, 0] = 0
 
 
 @inlined
 def receive_flits(
-    cycle: int,
-    n_vcs: int,
-    buffer_flits: int,
-    measure_from: int,
-    measure_to: int,
+    slot: int,
+    settings: Rows,
     channels: Rows,
-    routes: Rows,
     vcs: Rows,
     queues: Rows,
-    asking: Rows,
-    asked: Rows,
     flits: Rows,
-    n_wheel: Rows,
-    credits: Rows,
+    lists: Rows,
     regs: Rows,
-    packets: Rows,
-    delivered: Rows,
+    routes: Rows,
 ) -> None:
-    """Queue the flits that arrive in this cycle, or hand them to their terminal, whose credit then goes back."""
-    n_slots = flits.shape[0]
-    slot = cycle & (n_slots - 1)
-    for i in range(n_wheel[slot, 0]):
-        vc = flits[slot, i, 0]
+    """Queue the flits that arrive at routers in this cycle; one that finds its queue empty goes on asking."""
+    buffer_flits = row(settings[F_BUFFER])
+    vc_bits = settings[F_VC_BITS]
+    for i in range(1, row(flits[slot, 0, 0]) + 1):
+        vc = row(flits[slot, i, 0])
         code = flits[slot, i, 1]
-        channel = vcs[vc, V_CHANNEL]
-        if channels[channel, C_TO] < 0:
-            packet = code >> PACKET_AT
-            flit = code & LOW
-            if delivered[packet, D_FLITS] != flit:
-                regs[R_ERROR] = OUT_OF_ORDER
-            delivered[packet, D_FLITS] = flit + 1
-            measured = measure_from <= packets[packet, P_CREATED] < measure_to
-            if code & TAIL_BIT:
-                delivered[packet, D_ARRIVED] = cycle
-                regs[R_TO_MEASURE] -= measured
-            regs[R_LIVE] -= 1
-            regs[R_EJECTED] += measure_from <= cycle < measure_to
-            back = (cycle + channels[channel, C_CREDIT_CYCLES]) & (n_slots - 1)
-            credits[back, n_wheel[back, 1]] = vc
-            n_wheel[back, 1] += 1
-            regs[R_IN_FLIGHT] += 1
+        count = vcs[vc, V_COUNT]
+        vcs[vc, V_COUNT] = count + 1
+        if count > 0:
+            end = row(vcs[vc, V_HEAD] + count - 1)
+            queues[vc * buffer_flits + (end - buffer_flits if end >= buffer_flits else end)] = code
             continue
-        tail = vcs[vc, V_HEAD] + vcs[vc, V_COUNT]
-        if tail >= buffer_flits:
-            tail -= buffer_flits
-        queues[vc * buffer_flits + tail] = code
-        vcs[vc, V_COUNT] += 1
-        if vcs[vc, V_COUNT] == 1:
-            if vcs[vc, V_TARGET] < 0:
-                destination = (code >> DESTINATION_AT) & (MOST_DESTINATIONS - 1)
-                ask_vc(vc, channels[channel, C_TO], destination, routes, vcs, asking, asked, regs)
-            else:
-                ask_switch(vc, vcs[vc, V_WANTED], asking, asked, regs)
-    regs[R_IN_FLIGHT] -= n_wheel[slot, 0]
-    n_wheel[slot, 0] = 0
+        vcs[vc, V_FRONT] = code
+        if vcs[vc, V_TARGET] < 0:
+            ask_vc(vc, channels[vc >> vc_bits, C_TO], settings, routes, vcs, lists, regs)
+        else:
+            lists[READY, row(regs[R_READY])] = vc
+            regs[R_READY] += 1
+    flits[slot, 0, 0] = 0
 
 
 @inlined
-def receive_credits(
-    cycle: int, buffer_flits: int, wait_for_tail: int, vcs: Rows, used: Rows, n_wheel: Rows, credits: Rows, regs: Rows
-) -> None:
-    """Count the credits that reach their sender in this cycle; free a virtual channel once its tail has left."""
-    slot = cycle & (credits.shape[0] - 1)
-    for i in range(n_wheel[slot, 1]):
-        vc = credits[slot, i]
-        vcs[vc, V_CREDITS] += 1
-        if wait_for_tail and vcs[vc, V_CREDITS] == buffer_flits and vcs[vc, V_TAIL_SENT]:
-            used[vc] = 0
-    regs[R_IN_FLIGHT] -= n_wheel[slot, 1]
-    n_wheel[slot, 1] = 0
+def take_vc(node: int, vc_bits: int, channels: Rows, vcs: Rows, sources: Rows) -> int:
+    """Return the next free virtual channel with a credit into a terminal's router, now taken; -1 if none is."""
+    free = channels[node, C_FREE]
+    vc = next_bit(free, sources[node, S_VC] + 1)
+    while vc >= 0 and vcs[(node << vc_bits) + vc, V_CREDITS] == 0:
+        free ^= 1 << vc
+        vc = next_bit(free, vc)
+    if vc >= 0:
+        channels[node, C_FREE] ^= 1 << vc
+        channels[node, C_TAILS] &= ~(1 << vc)
+        sources[node, S_VC] = vc
+    return vc
 
 
 @inlined
 def inject(
     cycle: int,
-    n_vcs: int,
-    wait_for_tail: int,
+    settings: Rows,
     channels: Rows,
     vcs: Rows,
-    used: Rows,
     flits: Rows,
-    n_wheel: Rows,
     regs: Rows,
-    packets: Rows,
     sources: Rows,
+    packets: Rows,
     delivered: Rows,
 ) -> int:
     """Let every terminal send one flit if a virtual channel and a credit are free; return how many were sent."""
     n_sent = 0
+    vc_bits = settings[F_VC_BITS]
     for node in range(sources.shape[0]):
-        packet = sources[node, S_NEXT]
-        if packet >= sources[node, S_END] or packets[packet, P_CREATED] > cycle:
+        if sources[node, S_DUE] > cycle:
             continue
-        channel = sources[node, S_CHANNEL]
+        packet = row(sources[node, S_NEXT])
         flit = sources[node, S_FLIT]
         vc = sources[node, S_VC]
         if flit == 0:
-            found = -1
-            candidate = vc
-            for _ in range(n_vcs):
-                candidate = candidate + 1 if candidate + 1 < n_vcs else 0
-                row = channel * n_vcs + candidate
-                if used[row] == 0 and vcs[row, V_CREDITS] > 0:
-                    found = candidate
-                    break
-            if found < 0:
+            vc = take_vc(node, vc_bits, channels, vcs, sources)
+            if vc < 0:
                 continue
-            vc = found
-            used[channel * n_vcs + vc] = 1
-            vcs[channel * n_vcs + vc, V_TAIL_SENT] = 0
-            sources[node, S_VC] = vc
             delivered[packet, D_INJECTED] = cycle
-        row = channel * n_vcs + vc
-        if vcs[row, V_CREDITS] == 0:
+        taken = (node << vc_bits) + row(vc)
+        if vcs[taken, V_CREDITS] == 0:
             continue
-        vcs[row, V_CREDITS] -= 1
-        slot = (cycle + channels[channel, C_FLIT_CYCLES]) & (flits.shape[0] - 1)
-        flits[slot, n_wheel[slot, 0], 0] = row
-        is_tail = flit + 1 == packets[packet, P_FLITS]
+        vcs[taken, V_CREDITS] -= 1
         code = (packet << PACKET_AT) + (packets[packet, P_DESTINATION] << DESTINATION_AT) + flit
-        flits[slot, n_wheel[slot, 0], 1] = code + TAIL_BIT if is_tail else code
-        n_wheel[slot, 0] += 1
-        n_sent += 1
         sources[node, S_FLIT] = flit + 1
-        if is_tail:
-            vcs[row, V_TAIL_SENT] = 1
-            if wait_for_tail == 0:
-                used[row] = 0
+        if flit + 1 == packets[packet, P_FLITS]:
+            code += TAIL_BIT
+            if settings[F_MEASURE_FROM] <= packets[packet, P_CREATED] < settings[F_MEASURE_TO]:
+                code += MEASURED_BIT
+            channels[node, C_TAILS] |= 1 << vc
+            if settings[F_WAITS] == 0:
+                channels[node, C_FREE] |= 1 << vc
+            packet += 1
             sources[node, S_FLIT] = 0
-            sources[node, S_NEXT] = packet + 1
+            sources[node, S_NEXT] = packet
+            sources[node, S_DUE] = packets[packet, P_CREATED] if packet < sources[node, S_END] else NEVER
+        send(taken, code, (cycle + channels[node, C_FLIT_CYCLES]) & row(flits.shape[0] - 1), flits)
+        n_sent += 1
     regs[R_LIVE] += n_sent
-    regs[R_IN_FLIGHT] += n_sent
     return n_sent
 
 
 @inlined
-def next_creation(cycle: int, packets: Rows, sources: Rows) -> int:
-    """Return the first cycle after `cycle` in which a terminal has a packet to send, or -1 if none is left."""
-    first = -1
+def next_creation(sources: Rows) -> int:
+    """Return the first cycle in which a terminal has a packet to send, NEVER if none has."""
+    first = NEVER
     for node in range(sources.shape[0]):
-        packet = sources[node, S_NEXT]
-        if packet < sources[node, S_END]:
-            created = packets[packet, P_CREATED]
-            if first < 0 or created < first:
-                first = created
-    return max(first, cycle + 1) if first >= 0 else -1
+        first = min(first, sources[node, S_DUE])
+    return first
+
+
+@inlined
+def under_way(flits: Rows, ejects: Rows, credits: Rows) -> int:
+    """Return how many flits and credits are on a wire."""
+    n = 0
+    for slot in range(credits.shape[0]):
+        n += flits[slot, 0, 0] + ejects[slot, 0, 0] + credits[slot, 0]
+    return n
 
 
 @inlined
@@ -221,86 +234,63 @@ def in_range(packets: Rows) -> bool:
 
 
 @timing_loop(
-    "int64(int64, int64, int64, int64, int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1],"
-    " int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, :, ::1], int64[:, ::1],"
-    " int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])"
+    "int64(int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[:, :, ::1],"
+    " int64[:, :, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[:, ::1],"
+    " int64[:, ::1], int64[:, ::1])"
 )
 def advance_network(
-    n_vcs: int,
-    buffer_flits: int,
-    input_speedup: int,
-    wait_for_tail: int,
-    measure_from: int,
-    measure_to: int,
-    stop_cycle: int,
+    settings: Rows,
+    lane_numbers: Rows,
     channels: Rows,
-    routes: Rows,
     vcs: Rows,
-    used: Rows,
+    lanes: Rows,
     queues: Rows,
-    switch: Rows,
-    asking: Rows,
-    asked: Rows,
-    grants: Rows,
     flits: Rows,
-    n_wheel: Rows,
+    ejects: Rows,
     credits: Rows,
+    lists: Rows,
     regs: Rows,
-    packets: Rows,
+    routes: Rows,
+    classes: Rows,
     sources: Rows,
+    packets: Rows,
     delivered: Rows,
 ) -> int:
-    """Move flits until every packet created in [measure_from, measure_to) has arrived.
+    """Move flits until every packet created in the window measured has arrived.
 
-    channels, vcs, switch, asking, asked and grants: columns in kernels/noc_table.py. routes (routers * terminals,
-    3): channel out, first and last + 1 of its virtual channels. flits (slots, channels, 2), credits (slots, entries)
-    and n_wheel (slots, 2): what arrives in cycle mod slots. sources (terminals, 5): next packet, end of its packets,
-    next flit, last virtual channel, its channel. packets (n, 3): cycle of creation, destination, flits; sorted by
-    source, then cycle. delivered (n, 3): cycle of injection, of the tail's arrival, flits arrived.
-    regs[R_TO_MEASURE] is the number of packets to wait for. Returns DONE, STOPPED (at stop_cycle), STUCK (no flit can
-    ever move again), OUT_OF_ORDER or TOO_LATE (a cycle beyond LIMIT, or a length that has no number).
+    Columns in kernels/noc_table.py. lane_numbers: the switch input of its port that a virtual channel uses. queues
+    (rows of vcs * buffer flits): flits behind the front. flits and ejects (slots, 1 + entries, 2) and credits (slots,
+    1 + entries): what arrives at routers, terminals and senders in cycle mod slots, a power of two; how many comes
+    first. routes (routers * terminals): channel out and, in the lowest CLASS_BITS, class. classes: bits of the virtual
+    channels that one may use. packets (n, 3): cycle of creation, destination, flits; sorted by source, then cycle.
+    delivered (n, 3): cycle of injection, of the tail's arrival, flits arrived. regs[R_TO_MEASURE] is the number of
+    packets to wait for. Returns DONE, STOPPED (at the cycle to stop at), STUCK (no flit can ever move again),
+    OUT_OF_ORDER or TOO_LATE (a cycle beyond LIMIT, or a length that has no number).
     """
     cycle = regs[R_CYCLE]
+    stop_cycle = settings[F_STOP]
     if stop_cycle > LIMIT or not in_range(packets):
         return TOO_LATE
     while regs[R_TO_MEASURE] > 0 and cycle < stop_cycle:
-        receive_flits(
-            cycle, n_vcs, buffer_flits, measure_from, measure_to, channels, routes, vcs, queues, asking, asked, flits,
-            n_wheel, credits, regs, packets, delivered,
-        )  # fmt: skip
+        slot = cycle & row(flits.shape[0] - 1)
+        receive_credits(slot, settings, channels, vcs, credits)
+        eject(cycle, settings, channels, ejects, credits, regs, delivered)
         if regs[R_ERROR] != 0:
             return OUT_OF_ORDER
-        receive_credits(cycle, buffer_flits, wait_for_tail, vcs, used, n_wheel, credits, regs)
-        moved = inject(
-            cycle, n_vcs, wait_for_tail, channels, vcs, used, flits, n_wheel, regs, packets, sources, delivered
+        receive_flits(slot, settings, channels, vcs, queues, flits, lists, regs, routes)
+        moved = inject(cycle, settings, channels, vcs, flits, regs, sources, packets, delivered)
+        n_ready = regs[R_READY]
+        moved += allocate_vcs(settings[F_VC_BITS], channels, classes, vcs, lists, regs)
+        request_outputs(n_ready, settings, lane_numbers, channels, vcs, lanes, lists)
+        grant_inputs(n_ready, settings, lane_numbers, channels, vcs, lanes, lists)
+        moved += pass_switch(
+            cycle, n_ready, settings, lane_numbers, channels, vcs, lanes, queues, flits, ejects, credits, lists, regs,
+            routes,
         )  # fmt: skip
-        n_grants = 0
-        n_left = 0
-        for i in range(regs[R_ACTIVE]):
-            channel = asked[i, A_COUNT]
-            # A virtual channel won in this cycle competes for the switch in the next: it is appended behind these.
-            n_ready = asked[channel, A_SWITCH]
-            if asked[channel, A_VC] > 0:
-                moved += allocate_vcs(channel, n_vcs, channels, vcs, used, asking, asked)
-            if n_ready > 0:
-                n_grants = grant_switch(
-                    channel, n_ready, n_vcs, input_speedup, channels, vcs, switch, asking, grants, n_grants
-                )
-            if asked[channel, A_VC] + asked[channel, A_SWITCH] > 0:
-                asked[n_left, A_COUNT] = channel
-                n_left += 1
-            else:
-                asked[channel, A_LISTED] = 0
-        regs[R_ACTIVE] = n_left
-        moved += accept_switch(
-            cycle, n_grants, n_vcs, buffer_flits, input_speedup, wait_for_tail, channels, routes, vcs, used, queues,
-            switch, asking, asked, grants, flits, n_wheel, credits, regs,
-        )  # fmt: skip
-        if regs[R_LIVE] > 0 and moved == 0 and regs[R_IN_FLIGHT] == 0:
-            return STUCK
         cycle += 1
-        if regs[R_LIVE] == 0 and regs[R_IN_FLIGHT] == 0:
-            following = next_creation(cycle - 1, packets, sources)
-            cycle = stop_cycle if following < 0 else following
+        if moved == 0 and under_way(flits, ejects, credits) == 0:
+            if regs[R_LIVE] > 0:
+                return STUCK
+            cycle = min(max(cycle, next_creation(sources)), stop_cycle)
         regs[R_CYCLE] = cycle
     return DONE if regs[R_TO_MEASURE] == 0 else STOPPED

@@ -8,72 +8,90 @@ STUCK = 2
 OUT_OF_ORDER = 3
 TOO_LATE = 4
 LIMIT = 1 << 61
+NEVER = 1 << 62
+MOST_VCS = 62  # those of a channel are bits of one word
 
-# A flit, from the lowest bit: number in its packet, whether it is the tail, destination, packet. The routers so need
-# not look into the table of packets, which is far larger than any cache.
+# A flit, from the lowest bit: number in its packet, whether it is the tail, whether its packet is measured,
+# destination, packet. The routers so need not look into the table of packets, which is far larger than any cache.
 FLIT_BITS = 20
 TAIL_BIT = 1 << FLIT_BITS
 LOW = TAIL_BIT - 1
-DESTINATION_AT = FLIT_BITS + 1
+MEASURED_BIT = TAIL_BIT << 1
+DESTINATION_AT = FLIT_BITS + 2
 DESTINATION_BITS = 12
 MOST_DESTINATIONS = 1 << DESTINATION_BITS
 PACKET_AT = DESTINATION_AT + DESTINATION_BITS
-MOST_PACKETS = 1 << 30
+MOST_PACKETS = 1 << 29
 
-# Columns of channels: router or -1 (a terminal), index among the router's outputs or inputs, cycles, fan.
-C_FROM = 0
-C_TO = 1
-C_OUT = 2
-C_IN = 3
-C_FLIT_CYCLES = 4
-C_CREDIT_CYCLES = 5
-C_FROM_INPUTS = 6
-C_TO_OUTPUTS = 7
-N_CHANNEL = 8
+# A route, a key of an arbitration: a number above, what it is for below. The smallest key wins.
+CLASS_BITS = 8
+CLASS_MASK = (1 << CLASS_BITS) - 1
+KEY_BITS = 32
 
-# Columns of vcs. Receiver: queue, row of the virtual channel won (-1: none), channel wanted and the range of its
-# virtual channels, pointer, scratch. Sender: credits, whether the tail was sent, pointer. Never changed: channel,
-# number, number among the virtual channels into the router, row in switch, number among the router's switch inputs.
-V_HEAD = 0
+# Columns of settings.
+F_VCS = 0
+F_VC_BITS = 1
+F_BUFFER = 2
+F_SPEEDUP = 3
+F_WAITS = 4
+F_MEASURE_FROM = 5
+F_MEASURE_TO = 6
+F_STOP = 7
+F_TERMINALS = 8
+N_SETTING = 9
+
+# Columns of channels. Changed: bits of the virtual channels that are free, and of those whose tail was sent; turn of
+# the switch inputs, smallest key of a request for the switch, last who asks for a virtual channel. Fixed: first of its
+# virtual channels among those out of its router; switch inputs, virtual channels in and out of that router; index
+# among its outputs; cycles of a flit and of a credit; at the other end, first of its virtual channels among those into
+# that router, and outputs of that router; routers at both ends or -1 (a terminal).
+C_FREE = 0
+C_TAILS = 1
+C_TURN = 2
+C_BEST = 3
+C_ASKER = 4
+C_FIRST = 5
+C_LANES_IN = 6
+C_VCS_IN = 7
+C_VCS_OUT = 8
+C_OUT = 9
+C_FLIT_CYCLES = 10
+C_CREDIT_CYCLES = 11
+C_FIRST_IN = 12
+C_TO_OUTPUTS = 13
+C_FROM = 14
+C_TO = 15
+N_CHANNEL = 16
+
+# Columns of vcs, one cache line a virtual channel. Its receiver: flit at the front, flits, where those behind the front
+# begin in queues; virtual channel won on the way (its row; -1: none), route, turn of the virtual channels out. Its
+# sender: credits, turn of those who ask.
+V_FRONT = 0
 V_COUNT = 1
-V_TARGET = 2
-V_WANTED = 3
-V_LOW = 4
-V_HIGH = 5
-V_ACCEPT = 6
-V_BEST = 7
-V_CREDITS = 8
-V_TAIL_SENT = 9
-V_GRANT = 10
-V_CHANNEL = 11
-V_NUMBER = 12
-V_LOCAL = 13
-V_LANE = 14
-V_LANE_LOCAL = 15
-N_VC = 16
+V_HEAD = 2
+V_TARGET = 3
+V_ROUTE = 4
+V_TURN = 5
+V_CREDITS = 6
+V_ASKERS_TURN = 7
+N_VC = 8
 
-# Columns of switch. Row channel * input_speedup + lane: accept pointer, turn of the virtual channels, best grant.
-# Row channel: grant pointer of that output.
-X_ACCEPT = 0
-X_TURN = 1
-X_BEST = 2
-X_GRANT = 3
-N_SWITCH = 4
+# Columns of lanes, the inputs of the switches: turn of the outputs, turn of its virtual channels, smallest key of a
+# grant. Fixed: number among the inputs of its switch.
+L_TURN = 0
+L_VC_TURN = 1
+L_BEST = 2
+L_LOCAL = 3
+N_LANE = 4
 
-# Columns of asked. Row i: i-th channel with requests. Row channel: requests for a virtual channel,
-# for the switch, listed?
-A_COUNT = 0
-A_VC = 1
-A_SWITCH = 2
-A_LISTED = 3
-N_ASKED = 4
-
-# Columns of grants: channel, virtual channel row granted, switch input, its distance from the accept pointer.
-G_CHANNEL = 0
-G_VC = 1
-G_INPUT = 2
-G_KEY = 3
-N_GRANT = 4
+# Rows of lists. Who asks for a virtual channel: its row, who asked for the same channel before it, what it is offered.
+# Who competes for the switch: row, key.
+ASKING = 0
+BEFORE = 1
+OFFER = 2
+READY = 3
+KEY = 4
+N_LIST = 5
 
 # Columns of packets, of delivered and of sources; registers.
 P_CREATED = 0
@@ -82,18 +100,18 @@ P_FLITS = 2
 D_INJECTED = 0
 D_ARRIVED = 1
 D_FLITS = 2
-S_NEXT = 0
-S_END = 1
-S_FLIT = 2
-S_VC = 3
-S_CHANNEL = 4
+S_DUE = 0
+S_NEXT = 1
+S_END = 2
+S_FLIT = 3
+S_VC = 4
+N_SOURCE = 5
 R_CYCLE = 0
 R_LIVE = 1
-R_IN_FLIGHT = 2
-R_TO_MEASURE = 3
-R_EJECTED = 4
-R_ACTIVE = 5
-R_ERROR = 6
-R_FLIT_HOPS = 7
-R_TERMINALS = 8
-N_REGS = 9
+R_TO_MEASURE = 2
+R_EJECTED = 3
+R_ERROR = 4
+R_FLIT_HOPS = 5
+R_ASKING = 6
+R_READY = 7
+N_REGS = 8

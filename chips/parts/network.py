@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from dieshot.simulator.errors import InputError
 
 Rows = NDArray[np.int64]
 LATEST_CYCLE = 1 << 61
+CACHE_LINE_BYTES = 64
 MOST_FLITS = t.LOW
 OUTCOMES = {
     t.STUCK: "packets wait for each other and none can move (deadlock)",
@@ -84,8 +86,9 @@ class Network:
         self.wiring = wiring
         self.parameters = parameters
         self.n_terminals = len(wiring.terminals)
+        self.vc_bits = (parameters.n_vcs - 1).bit_length()
         self.channels = self._lay_channels()
-        self.routes = self._lay_routes()
+        self.routes, self.classes = self._lay_routes()
 
     def _lay_channels(self) -> Rows:
         w, p = self.wiring, self.parameters
@@ -95,39 +98,42 @@ class Network:
         channels = np.zeros((len(sources), t.N_CHANNEL), np.int64)
         channels[:, t.C_FROM], channels[:, t.C_TO] = sources, sinks
         channels[:, t.C_OUT], n_outputs = _numbered(sources)
-        channels[:, t.C_IN], n_inputs = _numbered(sinks)
-        inner = sources >= 0
+        index_in, n_inputs = _numbered(sinks)
+        inner, led = sources >= 0, sinks >= 0
+        channels[:, t.C_FREE], channels[:, t.C_BEST], channels[:, t.C_ASKER] = (1 << p.n_vcs) - 1, t.NEVER, -1
+        channels[:, t.C_FIRST] = channels[:, t.C_OUT] * p.n_vcs
+        channels[inner, t.C_LANES_IN] = n_inputs[sources[inner]] * p.input_speedup
+        channels[inner, t.C_VCS_IN] = n_inputs[sources[inner]] * p.n_vcs
+        channels[inner, t.C_VCS_OUT] = n_outputs[sources[inner]] * p.n_vcs
+        channels[:, t.C_FIRST_IN] = index_in * p.n_vcs
+        channels[led, t.C_TO_OUTPUTS] = n_outputs[sinks[led]]
         # A flit is one cycle on its way into a link; a terminal has no crossbar and takes a credit at once.
         channels[:, t.C_FLIT_CYCLES] = 1 + p.link_cycles + p.crossbar_cycles * inner
         channels[:, t.C_CREDIT_CYCLES] = 1 + p.link_cycles + p.credit_cycles * inner
-        channels[inner, t.C_FROM_INPUTS] = n_inputs[sources[inner]]
-        channels[sinks >= 0, t.C_TO_OUTPUTS] = n_outputs[sinks[sinks >= 0]]
         return channels
 
-    def _lay_routes(self) -> Rows:
-        w, n = self.wiring, self.n_terminals
+    def _lay_routes(self) -> tuple[Rows, Rows]:
+        w, n, n_vcs = self.wiring, self.n_terminals, self.parameters.n_vcs
         link_of = np.full((len(w.next_router), len(w.next_router)), -1, np.int64)
         link_of[w.links[:, 0], w.links[:, 1]] = 2 * n + np.arange(len(w.links))
         router, terminal = np.indices(w.next_router.shape)
-        routes = np.empty((*w.next_router.shape, 3), np.int64)
-        here = w.next_router < 0
-        routes[:, :, 0] = np.where(here, n + terminal, link_of[router, w.next_router])
-        share = self.parameters.n_vcs / w.n_classes
-        anyone = w.vc_class < 0
-        routes[:, :, 1] = np.where(anyone, 0, np.floor(w.vc_class * share))
-        routes[:, :, 2] = np.where(anyone, self.parameters.n_vcs, np.floor((w.vc_class + 1) * share))
-        return np.ascontiguousarray(routes.reshape(-1, 3))
+        channel = np.where(w.next_router < 0, n + terminal, link_of[router, w.next_router])
+        bounds = [vc_class * n_vcs // w.n_classes for vc_class in range(w.n_classes + 1)]
+        allowed = [(1 << high) - (1 << low) for low, high in pairwise([0, *bounds])]
+        allowed[0] = (1 << n_vcs) - 1  # class -1: any
+        routes = (channel << t.CLASS_BITS) + w.vc_class + 1
+        return np.ascontiguousarray(routes.ravel()), np.array(allowed, np.int64)
 
-    def _idle_vcs(self) -> Rows:
+    def _idle_vcs(self) -> tuple[Rows, Rows]:
+        """Return vcs and lanes with nothing in them."""
         c, p = self.channels, self.parameters
-        channel, number = np.divmod(np.arange(len(c) * p.n_vcs), p.n_vcs)
-        vcs = np.zeros((len(channel), t.N_VC), np.int64)
+        vcs = _aligned(len(c) << self.vc_bits, t.N_VC)
         vcs[:, t.V_TARGET], vcs[:, t.V_CREDITS] = -1, p.buffer_flits
-        vcs[:, t.V_CHANNEL], vcs[:, t.V_NUMBER] = channel, number
-        vcs[:, t.V_LOCAL] = c[channel, t.C_IN] * p.n_vcs + number
-        vcs[:, t.V_LANE] = channel * p.input_speedup + number % p.input_speedup
-        vcs[:, t.V_LANE_LOCAL] = c[channel, t.C_IN] * p.input_speedup + number % p.input_speedup
-        return vcs
+        channel, number = np.divmod(np.arange(len(c) * p.input_speedup), p.input_speedup)
+        lanes = np.zeros((len(channel), t.N_LANE), np.int64)
+        lanes[:, t.L_BEST] = t.NEVER
+        lanes[:, t.L_LOCAL] = c[channel, t.C_FIRST_IN] // p.n_vcs * p.input_speedup + number
+        return vcs, lanes
 
     def hops(self) -> Rows:
         """Return (terminals, terminals): routers on the way from one to the other."""
@@ -147,33 +153,39 @@ class Network:
         flits. InputError if packets cannot be sent, RuntimeError if the network got stuck.
         """
         self._check(sources, packets)
-        p, c = self.parameters, self.channels
+        p, c, n = self.parameters, self.channels.copy(), self.n_terminals
         n_slots = 1 << int(c[:, [t.C_FLIT_CYCLES, t.C_CREDIT_CYCLES]].max()).bit_length()
-        vcs = self._idle_vcs()
-        switch = np.zeros((len(c) * p.input_speedup, t.N_SWITCH), np.int64)
-        switch[:, t.X_BEST] = -1
+        vcs, lanes = self._idle_vcs()
+        settings = np.array([
+            p.n_vcs, self.vc_bits, p.buffer_flits, p.input_speedup, p.waits_for_tail_credit, measure_from, measure_to,
+            stop_cycle, n,
+        ], np.int64)  # fmt: skip
         regs = np.zeros(t.N_REGS, np.int64)
         regs[t.R_TO_MEASURE] = np.count_nonzero((packets[:, 0] >= measure_from) & (packets[:, 0] < measure_to))
-        regs[t.R_TERMINALS] = self.n_terminals
-        bounds = np.searchsorted(sources, np.arange(self.n_terminals + 1))
-        nodes = np.zeros((self.n_terminals, 5), np.int64)
-        nodes[:, t.S_NEXT], nodes[:, t.S_END] = bounds[:-1], bounds[1:]
-        nodes[:, t.S_VC], nodes[:, t.S_CHANNEL] = p.n_vcs - 1, np.arange(self.n_terminals)
         delivered = np.zeros((len(packets), 3), np.int64)
         status = noc.advance_network(
-            p.n_vcs, p.buffer_flits, p.input_speedup, int(p.waits_for_tail_credit), measure_from, measure_to,
-            stop_cycle, c, self.routes, vcs, np.zeros(len(vcs), np.int64),
-            np.zeros(len(vcs) * p.buffer_flits, np.int64), switch,
-            np.zeros((len(c), 2 * p.n_vcs * int(c[:, t.C_FROM_INPUTS].max())), np.int64),
-            np.zeros((len(c), t.N_ASKED), np.int64), np.zeros((len(c), t.N_GRANT), np.int64),
-            np.zeros((n_slots, len(c), 2), np.int64), np.zeros((n_slots, 2), np.int64),
-            np.zeros((n_slots, len(c) * (p.input_speedup + 1)), np.int64), regs, packets, nodes, delivered,
+            settings, np.arange(p.n_vcs) % p.input_speedup, c, vcs, lanes,
+            np.zeros(len(vcs) * p.buffer_flits, np.int64),
+            np.zeros((n_slots, 1 + len(c), 2), np.int64), np.zeros((n_slots, 1 + n, 2), np.int64),
+            np.zeros((n_slots, 1 + len(c) * (p.input_speedup + 1)), np.int64),
+            np.zeros((t.N_LIST, len(vcs)), np.int64), regs, self.routes, self.classes,
+            self._terminals(sources, packets), packets, delivered,
         )  # fmt: skip
         if status in OUTCOMES:
             raise RuntimeError(f"network: {OUTCOMES[status]}, cycle {regs[t.R_CYCLE]}")
         return Delivery(
             packets, delivered, status, int(regs[t.R_CYCLE]), int(regs[t.R_EJECTED]), int(regs[t.R_FLIT_HOPS])
         )
+
+    def _terminals(self, sources: Rows, packets: Rows) -> Rows:
+        bounds = np.searchsorted(sources, np.arange(self.n_terminals + 1))
+        nodes = np.zeros((self.n_terminals, t.N_SOURCE), np.int64)
+        nodes[:, t.S_NEXT], nodes[:, t.S_END] = bounds[:-1], bounds[1:]
+        nodes[:, t.S_VC] = self.parameters.n_vcs - 1
+        nodes[:, t.S_DUE] = t.NEVER
+        has_any = bounds[:-1] < bounds[1:]
+        nodes[has_any, t.S_DUE] = packets[bounds[:-1][has_any], t.P_CREATED]
+        return nodes
 
     def _check(self, sources: Rows, packets: Rows) -> None:
         limits = (
@@ -187,8 +199,8 @@ class Network:
             if len(wrong):
                 expected = f"{least} to {most}"
                 raise InputError(f"packet {wrong[0]}", key=name, value=int(column[wrong[0]]), expected=expected)
-        order = np.lexsort((packets[:, 0], sources))
-        if (order != np.arange(len(order))).any():
+        onward = np.diff(sources)
+        if ((onward < 0) | ((onward == 0) & (np.diff(packets[:, 0]) < 0))).any():
             raise InputError("packets out of order", key="packets", expected="sorted by source, then cycle of creation")
 
 
@@ -201,3 +213,10 @@ def _numbered(owners: Rows) -> tuple[Rows, Rows]:
             index[i] = counts[owner]
             counts[owner] += 1
     return index, counts
+
+
+def _aligned(n_rows: int, n_columns: int) -> Rows:
+    """Return rows of zeros that begin with a cache line."""
+    words = np.zeros(n_rows * n_columns + CACHE_LINE_BYTES // 8, np.int64)
+    skipped = -words.ctypes.data % CACHE_LINE_BYTES // 8
+    return words[skipped : skipped + n_rows * n_columns].reshape(n_rows, n_columns)

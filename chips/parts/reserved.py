@@ -25,7 +25,7 @@ class ReservedNetwork:
         n = self.network.n_terminals
         channels, at = [source], int(self.network.wiring.terminals[source])
         while True:
-            channel = int(self.network.routes[at * n + destination, 0])
+            channel = int(self.network.routes[at * n + destination]) >> t.CLASS_BITS
             channels.append(channel)
             at = int(self.network.channels[channel, t.C_TO])
             if at < 0:
