@@ -38,8 +38,8 @@ def finish_times(
             continue
         fs_per_mib, latency = rates[route[hop]]
         start = max(now, free[route[hop]])
-        end = max(start + transfers[i].bytes * fs_per_mib // MIB, tail)
-        free[route[hop]] = end
+        free[route[hop]] = start + transfers[i].bytes * fs_per_mib // MIB  # others pass while it waits for the tail
+        end = max(free[route[hop]], tail)
         is_last = hop + 1 == len(route)
         heapq.heappush(heap, ((end if stored or is_last else start) + latency, i, hop + 1, end + latency))
     return [done[i] for i in range(len(transfers))]

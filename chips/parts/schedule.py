@@ -28,25 +28,32 @@ class Transfer:
 
 @dataclass
 class Plan:
-    """Transfers written down in an order that keeps every dependency; blocks are numbered chunk by chunk."""
+    """Transfers written down in an order that keeps every dependency; blocks are numbered chunk by chunk.
+
+    order: the chip that acts as each rank.
+    """
 
     n_ranks: int
     block_bytes: tuple[int, ...]
+    order: Sequence[int]
     transfers: list[Transfer] = field(default_factory=list)
     gates: dict[int, tuple[int, ...]] = field(default_factory=dict)
     _current: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
 
     def move(self, source: int, destination: int, block: int, reduces: bool = False, own: bool = False) -> None:
-        """Send a block as soon as the source has its copy."""
+        """Send a block from rank to rank as soon as the source has its copy; nothing is sent of an empty one."""
+        size = self.block_bytes[block]
+        if size == 0:
+            return
+        source, destination = (rank if rank == SWITCH else self.order[rank] for rank in (source, destination))
         gate = self.gates.get(source, ())
         after = gate if own else self._current.get((source, block), gate)
         here = (len(self.transfers),)
-        size = self.block_bytes[block]
         self.transfers.append(Transfer(source, destination, block, size, reduces, own, after))
         before = self._current.get((destination, block), self.gates.get(destination, ())) if reduces else ()
         self._current[destination, block] = before + here
 
-    def open_gates(self, blocks: range) -> None:
+    def open_gates(self, blocks: Sequence[int]) -> None:
         """Let every rank begin what follows only when it has all that it gets of `blocks`."""
         ranks = (*range(self.n_ranks), SWITCH)
         self.gates = {
@@ -55,10 +62,10 @@ class Plan:
         }
 
 
-Algorithm = Callable[[Plan, range], None]
+Algorithm = Callable[[Plan, Sequence[int]], None]
 
 
-def ring_reduce_scatter(plan: Plan, blocks: range) -> None:
+def ring_reduce_scatter(plan: Plan, blocks: Sequence[int]) -> None:
     """Pass partial sums round the ring; block i ends at rank i."""
     n = plan.n_ranks
     for step in range(n - 1):
@@ -66,7 +73,7 @@ def ring_reduce_scatter(plan: Plan, blocks: range) -> None:
             plan.move(rank, (rank + 1) % n, blocks[(rank - step - 1) % n], reduces=True)
 
 
-def ring_all_gather(plan: Plan, blocks: range) -> None:
+def ring_all_gather(plan: Plan, blocks: Sequence[int]) -> None:
     """Pass block i on from rank i round the ring."""
     n = plan.n_ranks
     for step in range(n - 1):
@@ -74,14 +81,14 @@ def ring_all_gather(plan: Plan, blocks: range) -> None:
             plan.move(rank, (rank + 1) % n, blocks[(rank - step) % n])
 
 
-def ring_broadcast(plan: Plan, blocks: range) -> None:
+def ring_broadcast(plan: Plan, blocks: Sequence[int]) -> None:
     """Pass everything down a chain that starts at the root."""
     for rank in range(plan.n_ranks - 1):
         for block in blocks:
             plan.move(rank, rank + 1, block)
 
 
-def ring_all_to_all(plan: Plan, blocks: range) -> None:
+def ring_all_to_all(plan: Plan, blocks: Sequence[int]) -> None:
     """Pass what is for ranks further on to the neighbour; block s * n + d goes from rank s to rank d."""
     n = plan.n_ranks
     for hop in range(n - 1):
@@ -91,7 +98,7 @@ def ring_all_to_all(plan: Plan, blocks: range) -> None:
                 plan.move((source + hop) % n, (source + hop + 1) % n, block)
 
 
-def direct_reduce_scatter(plan: Plan, blocks: range) -> None:
+def direct_reduce_scatter(plan: Plan, blocks: Sequence[int]) -> None:
     """Send block i to rank i, everybody starting with another neighbour."""
     n = plan.n_ranks
     for shift in range(1, n):
@@ -99,7 +106,7 @@ def direct_reduce_scatter(plan: Plan, blocks: range) -> None:
             plan.move(rank, (rank + shift) % n, blocks[(rank + shift) % n], reduces=True)
 
 
-def direct_all_gather(plan: Plan, blocks: range) -> None:
+def direct_all_gather(plan: Plan, blocks: Sequence[int]) -> None:
     """Send block i from rank i to all others."""
     n = plan.n_ranks
     for shift in range(1, n):
@@ -107,14 +114,14 @@ def direct_all_gather(plan: Plan, blocks: range) -> None:
             plan.move(rank, (rank + shift) % n, blocks[rank])
 
 
-def direct_broadcast(plan: Plan, blocks: range) -> None:
+def direct_broadcast(plan: Plan, blocks: Sequence[int]) -> None:
     """Send everything from the root to every other."""
     for block in blocks:
         for rank in range(1, plan.n_ranks):
             plan.move(ROOT, rank, block)
 
 
-def direct_all_to_all(plan: Plan, blocks: range) -> None:
+def direct_all_to_all(plan: Plan, blocks: Sequence[int]) -> None:
     """Send block s * n + d from rank s to rank d, everybody starting with another neighbour."""
     n = plan.n_ranks
     for shift in range(1, n):
@@ -122,7 +129,7 @@ def direct_all_to_all(plan: Plan, blocks: range) -> None:
             plan.move(rank, (rank + shift) % n, blocks[rank * n + (rank + shift) % n])
 
 
-def one_shot(plan: Plan, blocks: range) -> None:
+def one_shot(plan: Plan, blocks: Sequence[int]) -> None:
     """All-reduce: everybody sends all it has to everybody, and everybody adds."""
     n = plan.n_ranks
     for shift in range(1, n):
@@ -132,18 +139,19 @@ def one_shot(plan: Plan, blocks: range) -> None:
 
 
 def _tree(ranks: Sequence[int], parent: int, links: list[tuple[int, int]]) -> None:
-    """Add (parent, child) of the balanced in-order tree over `ranks`, parents first."""
+    """Add (parent, child) of the in-order tree over `ranks` in which every other one, from the first, is a leaf."""
     if ranks:
-        middle = len(ranks) // 2
-        links.append((parent, ranks[middle]))
-        _tree(ranks[:middle], ranks[middle], links)
-        _tree(ranks[middle + 1 :], ranks[middle], links)
+        root = (1 << len(ranks).bit_length() - 1) - 1  # the largest power of two, counted from one
+        links.append((parent, ranks[root]))
+        _tree(ranks[:root], ranks[root], links)
+        _tree(ranks[root + 1 :], ranks[root], links)
 
 
 def double_tree(ranks: Sequence[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Return the links (parent, child), parents first, of two binary trees; the leaves of one carry the other.
 
-    The first link of each comes from SWITCH, which stands for nobody: it names the tree's root.
+    The first link of each comes from SWITCH, which stands for nobody: it names the tree's root. Of an odd number of
+    ranks one is a leaf in both (Sanders, Speck, Traeff: Two-tree algorithms, 2009).
     """
     trees: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
     for tree, order in zip(trees, (ranks, [*ranks[1:], *ranks[:1]]), strict=True):
@@ -151,26 +159,31 @@ def double_tree(ranks: Sequence[int]) -> tuple[list[tuple[int, int]], list[tuple
     return trees
 
 
-def tree_all_reduce(plan: Plan, blocks: range) -> None:
+def _half(blocks: Sequence[int], half: int) -> Sequence[int]:
+    """Return every other block; of an odd number, chunks take turns in which half is larger."""
+    return blocks[(half + blocks[0]) % 2 :: 2]
+
+
+def tree_all_reduce(plan: Plan, blocks: Sequence[int]) -> None:
     """Add up towards the roots of two trees, each for half the blocks, and copy back down."""
     for half, ((_, _root), *links) in enumerate(double_tree(range(plan.n_ranks))):
         for parent, child in reversed(links):
-            for block in blocks[half::2]:
+            for block in _half(blocks, half):
                 plan.move(child, parent, block, reduces=True)
         for parent, child in links:
-            for block in blocks[half::2]:
+            for block in _half(blocks, half):
                 plan.move(parent, child, block)
 
 
-def tree_broadcast(plan: Plan, blocks: range) -> None:
+def tree_broadcast(plan: Plan, blocks: Sequence[int]) -> None:
     """Feed two trees over the other ranks, each with half the blocks."""
     for half, ((_, root), *links) in enumerate(double_tree(range(1, plan.n_ranks))):
         for parent, child in [(ROOT, root), *links]:
-            for block in blocks[half::2]:
+            for block in _half(blocks, half):
                 plan.move(parent, child, block)
 
 
-def _halving(plan: Plan, blocks: range, n_active: int) -> None:
+def _halving(plan: Plan, blocks: Sequence[int], n_active: int) -> None:
     distance = n_active // 2
     while distance:
         for rank in range(n_active):
@@ -181,7 +194,7 @@ def _halving(plan: Plan, blocks: range, n_active: int) -> None:
         distance //= 2
 
 
-def _doubling(plan: Plan, blocks: range, n_active: int) -> None:
+def _doubling(plan: Plan, blocks: Sequence[int], n_active: int) -> None:
     distance = 1
     while distance < n_active:
         for rank in range(n_active):
@@ -191,7 +204,7 @@ def _doubling(plan: Plan, blocks: range, n_active: int) -> None:
         distance *= 2
 
 
-def recursive_all_reduce(plan: Plan, blocks: range) -> None:
+def recursive_all_reduce(plan: Plan, blocks: Sequence[int]) -> None:
     """Reduce-scatter by halving, all-gather by doubling; ranks beyond a power of two hand over first and get back."""
     n_active = 1 << (plan.n_ranks.bit_length() - 1)
     extra = range(n_active, plan.n_ranks)
@@ -205,17 +218,17 @@ def recursive_all_reduce(plan: Plan, blocks: range) -> None:
             plan.move(rank - n_active, rank, block)
 
 
-def recursive_reduce_scatter(plan: Plan, blocks: range) -> None:
+def recursive_reduce_scatter(plan: Plan, blocks: Sequence[int]) -> None:
     """Halve the distance and the data at every step; for a power of two ranks."""
     _halving(plan, blocks, plan.n_ranks)
 
 
-def recursive_all_gather(plan: Plan, blocks: range) -> None:
+def recursive_all_gather(plan: Plan, blocks: Sequence[int]) -> None:
     """Double the distance and the data at every step; for a power of two ranks."""
     _doubling(plan, blocks, plan.n_ranks)
 
 
-def recursive_broadcast(plan: Plan, blocks: range) -> None:
+def recursive_broadcast(plan: Plan, blocks: Sequence[int]) -> None:
     """Binomial tree: who has it sends to as many others at every step."""
     distance = 1 << (plan.n_ranks - 1).bit_length() - 1
     while distance:
@@ -225,7 +238,7 @@ def recursive_broadcast(plan: Plan, blocks: range) -> None:
         distance //= 2
 
 
-def switch_reduce_scatter(plan: Plan, blocks: range) -> None:
+def switch_reduce_scatter(plan: Plan, blocks: Sequence[int]) -> None:
     """The switch adds block i of all ranks and sends the sum to rank i."""
     for owner, block in enumerate(blocks):
         for rank in range(plan.n_ranks):
@@ -233,7 +246,7 @@ def switch_reduce_scatter(plan: Plan, blocks: range) -> None:
         plan.move(SWITCH, owner, block)
 
 
-def switch_all_gather(plan: Plan, blocks: range) -> None:
+def switch_all_gather(plan: Plan, blocks: Sequence[int]) -> None:
     """Rank i sends block i once; the switch copies it to all others."""
     for owner, block in enumerate(blocks):
         plan.move(owner, SWITCH, block)
@@ -242,7 +255,7 @@ def switch_all_gather(plan: Plan, blocks: range) -> None:
                 plan.move(SWITCH, rank, block)
 
 
-def switch_broadcast(plan: Plan, blocks: range) -> None:
+def switch_broadcast(plan: Plan, blocks: Sequence[int]) -> None:
     """The root sends once; the switch copies."""
     for block in blocks:
         plan.move(ROOT, SWITCH, block)
@@ -251,13 +264,14 @@ def switch_broadcast(plan: Plan, blocks: range) -> None:
 
 
 def _then(first: Algorithm, second: Algorithm) -> Algorithm:
-    def both(plan: Plan, blocks: range) -> None:
+    def both(plan: Plan, blocks: Sequence[int]) -> None:
         first(plan, blocks)
         second(plan, blocks)
 
     return both
 
 
+# In a double ring every other chunk goes round the other way.
 ALGORITHMS: dict[str, dict[str, Algorithm]] = {
     "all-reduce": {
         "ring": _then(ring_reduce_scatter, ring_all_gather),
@@ -288,30 +302,68 @@ ALGORITHMS: dict[str, dict[str, Algorithm]] = {
     },
     "all-to-all": {"ring": ring_all_to_all, "direct": direct_all_to_all},
 }
+for _algorithms in ALGORITHMS.values():
+    _algorithms["double-ring"] = _algorithms["ring"]
 ALGORITHMS["all-reduce"]["two-shot"] = ALGORITHMS["all-reduce"]["direct"]
 POWER_OF_TWO = {("reduce-scatter", "recursive"), ("all-gather", "recursive")}
+ONE_SHOT = "one-shot"
 
 
-def schedule(collective: str, algorithm: str, n_ranks: int, bytes_: int, n_chunks: int = 1, depth: int = 0) -> Plan:
+def schedule(
+    collective: str,
+    algorithm: str,
+    n_ranks: int,
+    bytes_: int,
+    n_chunks: int = 1,
+    depth: int = 0,
+    order: Sequence[int] = (),
+) -> Plan:
     """Return the transfers of a collective of `bytes_` (what one rank holds in the end, or at the start if it is more).
 
-    The data is cut into `n_chunks`, each cut into a block a rank (a block a pair of ranks in an all-to-all). depth:
-    how many chunks a rank has under way at once (0: all). KeyError for an unknown name; ValueError for numbers that
-    the algorithm cannot do.
+    The data is cut into `n_chunks`, each cut into a block a rank (a block a pair of ranks in an all-to-all; not cut
+    in a one-shot). depth: how many chunks a rank has under way at once (0: all). order: chips as they follow each other
+    in a ring, from chip 0. KeyError for an unknown name; ValueError for numbers that the algorithm cannot do.
     """
     write = ALGORITHMS[collective][algorithm]
-    if n_ranks < 2 or bytes_ < 1 or n_chunks < 1 or depth < 0:
-        raise ValueError(f"a collective of {n_ranks} ranks, {bytes_} bytes, {n_chunks} chunks, depth {depth}")
-    if (collective, algorithm) in POWER_OF_TWO and n_ranks & (n_ranks - 1):
-        raise ValueError(f"recursive {collective} needs a power of two ranks, not {n_ranks}")
-    n_blocks = n_chunks * n_ranks
+    n = n_ranks
+    if n < 2 or bytes_ < 1 or n_chunks < 1 or depth < 0:
+        raise ValueError(f"a collective of {n} ranks, {bytes_} bytes, {n_chunks} chunks, depth {depth}")
+    if (collective, algorithm) in POWER_OF_TWO and n & (n - 1):
+        raise ValueError(f"recursive {collective} needs a power of two ranks, not {n}")
+    order = tuple(order) if order and algorithm.endswith("ring") else tuple(range(n))
+    if sorted(order) != list(range(n)) or order[ROOT] != ROOT:
+        raise ValueError(f"an order of {n} ranks from 0, not {order}")
+    turns = (order, (ROOT, *reversed(order[1:]))) if algorithm == "double-ring" else (order,)
+    cuts = 1 if algorithm == ONE_SHOT else n
+    copies = n if collective == "all-to-all" else 1
+    n_blocks = n_chunks * cuts
     sizes = [bytes_ * (i + 1) // n_blocks - bytes_ * i // n_blocks for i in range(n_blocks)]
-    copies = n_ranks if collective == "all-to-all" else 1
-    per_chunk = n_ranks * copies
-    blocks = [size for i in range(n_chunks) for size in sizes[i * n_ranks : (i + 1) * n_ranks] * copies]
-    plan = Plan(n_ranks, tuple(blocks))
+    per_chunk = cuts * copies
+    plan = Plan(n, tuple(size for i in range(n_chunks) for size in sizes[i * cuts : (i + 1) * cuts] * copies), order)
     for chunk in range(n_chunks):
         if depth and chunk >= depth:
             plan.open_gates(range((chunk - depth) * per_chunk, (chunk - depth + 1) * per_chunk))
-        write(plan, range(chunk * per_chunk, (chunk + 1) * per_chunk))
+        plan.order = turns[chunk % len(turns)]
+        write(plan, [chunk * per_chunk + block for block in _blocks(plan.order, cuts, copies)])
     return plan
+
+
+def _blocks(order: Sequence[int], cuts: int, copies: int) -> list[int]:
+    """Return the blocks of one chunk in the order of the ranks that they belong to."""
+    if cuts == 1:
+        return [0]
+    return [a * cuts + b for a in (order if copies > 1 else (0,)) for b in order]
+
+
+def n_transfers(collective: str, algorithm: str, n_ranks: int, n_chunks: int) -> int:
+    """Return the transfers of a schedule, none of whose blocks is empty."""
+    n = n_ranks
+    if collective == "all-to-all":
+        moves = n * (n - 1) if algorithm == "direct" else n * n * (n - 1) // 2
+    elif algorithm == ONE_SHOT:
+        moves = n * (n - 1)
+    elif algorithm == "in-switch":
+        moves = n * {"all-reduce": 2 * n + 1, "reduce-scatter": n + 1}.get(collective, n)
+    else:
+        moves = n * (n - 1) * (2 if collective == "all-reduce" else 1)
+    return moves * n_chunks

@@ -35,7 +35,7 @@ def test_ring_all_reduce_takes_as_long(row: dict[str, str]) -> None:
     fs_per_mib = FS * MIB // (int(row["rate_gib_per_s"]) << 30)
     costs = EndpointCosts(10 * NS, 3 * MIB * FS // (1600 * 10**9), row["congestion"] == "aware")
     env = simpy.Environment()
-    network = LinkNetwork(chip_graph(row["topology"], fs_per_mib, 500 * NS))
+    network = LinkNetwork(env, chip_graph(row["topology"], fs_per_mib, 500 * NS))
     plan = schedule("all-reduce", "ring", N_CHIPS, int(row["bytes"]), N_CHUNKS, 1)
     env.run(Collective(env, "ring", network, plan, costs).process)
     reference_ns = int(row["latency_ns"])

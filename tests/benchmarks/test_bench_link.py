@@ -31,7 +31,7 @@ def test_flits_over_a_link(benchmark: BenchmarkFixture, level: str) -> None:
 def test_ring_all_reduce_as_the_reference_does_it(benchmark: BenchmarkFixture, size: int) -> None:
     def run() -> int:
         env = simpy.Environment()
-        network = LinkNetwork(chip_graph("ring:8", 19_531_250_000, 500_000_000))
+        network = LinkNetwork(env, chip_graph("ring:8", 19_531_250_000, 500_000_000))
         plan = schedule("all-reduce", "ring", 8, size, 4, 1)
         env.run(Collective(env, "ring", network, plan, EndpointCosts(10_000_000, 1_966_080_000, True)).process)
         return len(plan.transfers)

@@ -13,7 +13,7 @@ from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.errors import InputError, listed, nearest_name
 from dieshot.simulator.params import LinkParameters
 from dieshot.simulator.studies.micro.link import bytes_of
-from dieshot.simulator.studies.micro.topology import SWITCH, chip_graph, parse_topology
+from dieshot.simulator.studies.micro.topology import chip_graph, has_switches, n_chips_of
 from dieshot.simulator.studies.setup import SystemSetup, set_up
 from dieshot.traces.make import make_operator
 from dieshot.traces.work import Formats
@@ -83,11 +83,10 @@ def _question(
     link = setup.fabric_parameters.values
     if topology is None:
         topology = f"{link.topology}:{n_chips or setup.system.values.n_chips}"
-    _, sides = parse_topology(topology)
-    n = sides[0] * sides[-1] if len(sides) == 2 else sides[0]
+    n = n_chips_of(topology)
     if n_chips not in (None, n):
         raise InputError(f"does not agree with {topology}", key="--chips", value=n_chips, expected=str(n))
-    if topology.startswith("switch") and n > link.max_chips:
+    if topology.startswith("switch:") and n > link.max_chips:
         raise InputError(f"{link.name} joins fewer", key="--chips", value=n, expected=f"at most {link.max_chips} chips")
     if n_chunks is not None and not 1 <= n_chunks <= 4096:
         raise InputError("not a number of chunks", key="--chunks", value=n_chunks, expected="1 to 4096")
@@ -124,7 +123,7 @@ def _choices(schedules: Any, question: Question, algorithm: str | None) -> list[
 def _obstacle(schedules: Any, question: Question, algorithm: str) -> str | None:
     n = question.n_chips
     if algorithm == IN_SWITCH:
-        if not question.topology.startswith("switch"):
+        if not question.topology.startswith("switch:"):
             return f"there is no switch in {question.topology}"
         if question.link.in_switch_reduction != "supported":
             return f"the switches of {question.link.name} do not add"
@@ -142,13 +141,13 @@ def _run(question: Question, algorithm: str) -> dict[str, Any]:
     parts = importlib.import_module("dieshot.chips.parts.collective")
     schedules = importlib.import_module("dieshot.chips.parts.schedule")
     simpy = importlib.import_module("simpy")
-    network = parts.LinkNetwork(_graph(question, algorithm))
+    env = simpy.Environment()
+    network = parts.LinkNetwork(env, _graph(question, algorithm))
     pairs = [(0, chip) for chip in range(1, question.n_chips)]
-    ready_fs = max(sum(lane.latency_fs for lane in network.route(a, b)) for a, b in pairs)
+    ready_fs = max(network.latency_fs(a, b) for a, b in pairs)
     n_chunks, depth = _pipeline(question, algorithm)
     plan = schedules.schedule(question.kind, algorithm, question.n_chips, question.bytes, n_chunks, depth)
     costs = parts.EndpointCosts(0, question.local.local_fs_per_mib)
-    env = simpy.Environment()
     start_fs = question.local.launch_fs + ready_fs
     running = parts.Collective(env, algorithm, network, plan, costs, start_fs)
     env.run(running.process)
@@ -166,9 +165,9 @@ def _graph(question: Question, algorithm: str) -> Any:
     efficiency = link.protocol_efficiency
     if algorithm == IN_SWITCH and link.in_switch_efficiency is not None:
         efficiency = link.in_switch_efficiency
-    degree = max(d for node, d in chip_graph(question.topology, 1, 1).out_degree() if node != SWITCH)
+    degree = max(d for node, d in chip_graph(question.topology, 1, 1).out_degree() if node >= 0)
     fs_per_mib = transfer_fs(MIB * degree, int(link.n_links * link.rate * efficiency))
-    latency_fs = link.hop_latency // 2 if question.topology.startswith("switch") else link.hop_latency
+    latency_fs = link.hop_latency // 2 if has_switches(question.topology) else link.hop_latency
     return chip_graph(question.topology, fs_per_mib, latency_fs)
 
 
@@ -192,11 +191,12 @@ def _record(system: str, question: Question, algorithm: str, result: dict[str, A
 
 
 def _links(lanes: dict[tuple[int, int], Any], time_fs: int) -> Iterable[dict[str, Any]]:
-    name = {SWITCH: "switch"}
-    for (source, destination), lane in lanes.items():
+    several = any(node < -1 for link in lanes for node in link)
+    for link, lane in lanes.items():
+        source, destination = (node if node >= 0 else f"switch{-1 - node}" if several else "switch" for node in link)
         yield {
-            "from": name.get(source, source),
-            "to": name.get(destination, destination),
+            "from": source,
+            "to": destination,
             "bytes": lane.bytes,
             "utilization": lane.busy_fs / time_fs,
         }
