@@ -163,7 +163,7 @@ def pass_switch(
         lanes[lane, L_BEST] = NEVER
         lanes[lane, L_TURN] = following(channels[channel, C_OUT], channels[source, C_TO_OUTPUTS])
         turn = (vc & ((1 << vc_bits) - 1)) + speedup
-        lanes[lane, L_VC_TURN] = turn - n_vcs if turn >= n_vcs else turn
+        lanes[lane, L_VC_TURN] = turn if turn < n_vcs else lane - source * speedup
         channels[channel, C_TURN] = following(lanes[lane, L_LOCAL], channels[channel, C_LANES_IN])
         code = vcs[vc, V_FRONT]
         left = take_flit(vc, buffer_flits, vcs, queues)

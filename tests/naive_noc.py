@@ -148,8 +148,15 @@ class Network:
 
     def _wanted(self, router: int, destination: int) -> tuple[Channel, range]:
         to, vc_class = (int(table[router, destination]) for table in (self.wiring.next_router, self.wiring.vc_class))
-        share = self.p.n_vcs / self.wiring.n_classes
-        lanes = range(self.p.n_vcs) if vc_class < 0 else range(int(vc_class * share), int((vc_class + 1) * share))
+        n, n_classes = self.p.n_vcs, self.wiring.n_classes
+        if vc_class < 0 or (self.p.waits_for_tail_credit and self.wiring.takes_any[router, destination]):
+            lanes = range(n)
+        elif self.p.waits_for_tail_credit:
+            kept = max(1, n // (2 * n_classes))
+            first = n - kept * (n_classes - 1)
+            lanes = range(first) if vc_class == 0 else range(first + kept * (vc_class - 1), first + kept * vc_class)
+        else:
+            lanes = range(n * vc_class // n_classes, n * (vc_class + 1) // n_classes)
         return (self.out_of[destination] if to < 0 else self.links[router, to]), lanes
 
     def _allocate(self, router: Router) -> tuple[list[tuple[Lane, Lane]], list[tuple[Lane, int, int]]]:
@@ -197,7 +204,8 @@ class Network:
         for lane, i, out in grants:
             router.grant_pointer[router.outputs[out]] = (i + 1) % (len(router.inputs) * router.speedup)
             router.accept_pointer[i] = (out + 1) % len(router.outputs)
-            router.turn[i] = (lane.number + router.speedup) % self.p.n_vcs
+            on = lane.number + router.speedup
+            router.turn[i] = on if on < self.p.n_vcs else lane.number % router.speedup
             flit = lane.queue.popleft()
             assert lane.target is not None
             self._send(lane.target, flit)

@@ -41,9 +41,8 @@ class RouterParameters:
                 raise InputError("not a count", key=name, value=getattr(self, name), expected="at least 1")
         if self.credit_cycles < 0:
             raise InputError("not a delay", key="credit_cycles", value=self.credit_cycles, expected="at least 0")
-        if self.n_vcs % self.input_speedup and self.n_vcs > 1:
-            expected = f"a multiple of the input speedup {self.input_speedup}"
-            raise InputError("not a number of virtual channels", key="n_vcs", value=self.n_vcs, expected=expected)
+        if self.n_vcs > t.MOST_VCS:
+            raise InputError("too many virtual channels", key="n_vcs", value=self.n_vcs, expected=f"1 to {t.MOST_VCS}")
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,15 @@ class Wiring:
     """Where terminals and links are and how packets go: arrays as in a topology.
 
     terminals (n): router. links (n, 2): router from, router to. next_router and vc_class (routers, terminals): the
-    neighbour on the way (-1: this router's own terminal) and the class of virtual channels (-1: any).
+    neighbour on the way (-1: this router's own terminal) and the class of virtual channels (-1: any). takes_any
+    (routers, terminals): whether any virtual channel that is empty will do, as its class is then a way out.
     """
 
     terminals: Rows
     links: Rows
     next_router: Rows
     vc_class: Rows
+    takes_any: NDArray[np.bool_]
     n_classes: int
 
 
@@ -118,10 +119,17 @@ class Network:
         link_of[w.links[:, 0], w.links[:, 1]] = 2 * n + np.arange(len(w.links))
         router, terminal = np.indices(w.next_router.shape)
         channel = np.where(w.next_router < 0, n + terminal, link_of[router, w.next_router])
-        bounds = [vc_class * n_vcs // w.n_classes for vc_class in range(w.n_classes + 1)]
-        allowed = [(1 << high) - (1 << low) for low, high in pairwise([0, *bounds])]
-        allowed[0] = (1 << n_vcs) - 1  # class -1: any
-        routes = (channel << t.CLASS_BITS) + w.vc_class + 1
+        if self.parameters.waits_for_tail_credit:
+            # Only packets of the first class have but it; of the others a few virtual channels suffice as ways out.
+            vc_class = np.where(w.takes_any, -1, w.vc_class)
+            kept = max(1, n_vcs // (2 * w.n_classes))
+            bounds = [0, *range(n_vcs - kept * (w.n_classes - 1), n_vcs + 1, kept)]
+        else:
+            vc_class = w.vc_class
+            bounds = [each * n_vcs // w.n_classes for each in range(w.n_classes + 1)]
+        everyone = (1 << n_vcs) - 1
+        allowed = [everyone, *((1 << high) - (1 << low) for low, high in pairwise(bounds))]
+        routes = (channel << t.CLASS_BITS) + vc_class + 1
         return np.ascontiguousarray(routes.ravel()), np.array(allowed, np.int64)
 
     def _idle_vcs(self) -> tuple[Rows, Rows]:

@@ -19,7 +19,7 @@ ROWS = list(csv.DictReader(line for line in FILE.read_text().splitlines() if not
 @pytest.mark.parametrize("rate", ["0.05", "0.20", "0.35"])
 def test_mesh(benchmark: BenchmarkFixture, rate: str) -> None:
     shape = topology("mesh:8x8")
-    wiring = Wiring(shape.terminals, shape.links, shape.next_router, shape.vc_class, shape.n_classes)
+    wiring = Wiring(shape.terminals, shape.links, shape.next_router, shape.vc_class, shape.takes_any, shape.n_classes)
     network = Network(wiring, RouterParameters())
     sources, packets = traffic(shape, Load(float(rate), 1, "uniform", 10_000, 3_000, 0))
     arguments = (sources, packets, 3_000, 13_000, 23_000)

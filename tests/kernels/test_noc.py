@@ -18,7 +18,7 @@ TOPOLOGIES = ("mesh:3x3", "torus:4x3", "ring:5", "crossbar:4", "fattree:2,3", "d
 
 def wiring_of(name: str) -> Wiring:
     shape = topology(name)
-    return Wiring(shape.terminals, shape.links, shape.next_router, shape.vc_class, shape.n_classes)
+    return Wiring(shape.terminals, shape.links, shape.next_router, shape.vc_class, shape.takes_any, shape.n_classes)
 
 
 def sorted_packets(rows: Any) -> tuple[Any, Any]:
@@ -36,10 +36,12 @@ def send(name: str, rows: Any, stop: int = 100_000, **parameters: Any) -> Any:
 def cases(draw: st.DrawFn) -> Any:
     name = draw(st.sampled_from(TOPOLOGIES))
     n = len(topology(name).terminals)
-    row = st.tuples(st.integers(0, n - 1), st.integers(0, 60), st.integers(0, n - 1), st.integers(1, 6))
-    speedup = draw(st.sampled_from([1, 2]))
+    row = st.tuples(
+        st.integers(0, n - 1), st.integers(0, 60), st.integers(0, n - 1), st.one_of(st.integers(1, 6), st.just(20))
+    )
+    speedup = draw(st.sampled_from([1, 2, 3]))
     parameters = {
-        "n_vcs": draw(st.integers(1, 3)) * 2,
+        "n_vcs": draw(st.integers(topology(name).n_classes, 9)),
         "buffer_flits": draw(st.integers(1, 5)),
         "input_speedup": speedup,
         "waits_for_tail_credit": draw(st.booleans()),
@@ -85,14 +87,14 @@ def test_a_buffer_that_covers_the_credit_loop_never_stalls(extra: int, slower: b
     assert (send("mesh:2x1", rows, n_vcs=2, buffer_flits=7 - extra).delivered[0, 1] > full) == slower
 
 
-@pytest.mark.parametrize("name", ["torus:4x4", "ring:8", "dragonfly:2,2,2", "fattree:2,3", "mesh:4x4"])
-@pytest.mark.parametrize("waits", [True, False])
-def test_nothing_is_lost_or_stuck_beyond_saturation(name: str, waits: bool) -> None:
+@pytest.mark.parametrize("name", ["torus:4x4", "ring:16", "dragonfly:2,2,2", "fattree:2,3", "mesh:4x4", "crossbar:8"])
+@pytest.mark.parametrize(("waits", "n_vcs", "buffer_flits"), [(True, 2, 2), (False, 2, 2), (False, 4, 1), (True, 3, 1)])
+def test_nothing_is_lost_or_stuck_beyond_saturation(name: str, waits: bool, n_vcs: int, buffer_flits: int) -> None:
     random = np.random.default_rng(5)
     n = len(topology(name).terminals)
     rows = [(s, t, d, f) for s in range(n) for t, d, f in
-            zip(range(400), random.integers(0, n, 400), random.integers(1, 9, 400), strict=True)]  # fmt: skip
-    outcome = send(name, rows, n_vcs=2, buffer_flits=2, waits_for_tail_credit=waits, stop=10**7)
+            zip(range(400), random.integers(0, n, 400), random.choice([1, 2, 4, 8, 20], 400), strict=True)]  # fmt: skip
+    outcome = send(name, rows, n_vcs=n_vcs, buffer_flits=buffer_flits, waits_for_tail_credit=waits, stop=10**7)
     assert outcome.status == noc_table.DONE
     assert (outcome.delivered[:, 2] == outcome.packets[:, 2]).all()
     assert outcome.ejected_flits == outcome.packets[:, 2].sum()
@@ -103,14 +105,13 @@ def test_nothing_is_lost_or_stuck_beyond_saturation(name: str, waits: bool) -> N
 
 def test_a_torus_without_classes_gets_stuck_and_says_so() -> None:
     shape = topology("ring:4")
-    one_class = Wiring(shape.terminals, shape.links, shape.next_router, np.full_like(shape.vc_class, -1), 1)
     rows = [(s, 0, (s + 2) % 4, 64) for s in (0, 2)] + [(s, 0, (s + 2) % 4, 64) for s in (1, 3)]
     next_up = shape.next_router.copy()
     for router in range(4):
         for terminal in range(4):
             if router != terminal:
                 next_up[router, terminal] = (router + 1) % 4
-    looped = Wiring(one_class.terminals, one_class.links, next_up, one_class.vc_class, 1)
+    looped = Wiring(shape.terminals, shape.links, next_up, np.full_like(shape.vc_class, -1), shape.takes_any, 1)
     sources, packets = sorted_packets(rows)
     with pytest.raises(RuntimeError, match="deadlock"):
         Network(looped, RouterParameters(1, 2, 1)).deliver(sources, packets, 0, 10**6, 10**6)

@@ -33,7 +33,7 @@ SHAPES = {
 
 def built(name: str) -> Network:
     shape = topology(name)
-    wiring = Wiring(shape.terminals, shape.links, shape.next_router, shape.vc_class, shape.n_classes)
+    wiring = Wiring(shape.terminals, shape.links, shape.next_router, shape.vc_class, shape.takes_any, shape.n_classes)
     return Network(wiring, RouterParameters())
 
 
@@ -65,16 +65,46 @@ def built_hops(name: str, known: dict[str, Any] = {}) -> Any:  # noqa: B006
     return known[name]
 
 
-@pytest.mark.parametrize("name", ["torus:5x4", "ring:8", "ring:7", "torus:3x3x3", "dragonfly:4,2,2", "fattree:3,3"])
-def test_the_lowest_choice_of_virtual_channels_has_no_cycle(name: str) -> None:
-    # Where both classes are open, class 1 is the way out that is always there.
+CLASSED = ["torus:5x4", "ring:2", "ring:8", "ring:7", "torus:3x3x3", "dragonfly:4,2,2", "fattree:3,3", "mesh:3x3"]
+
+
+def hops_and_classes(shape: Any, source: int, destination: int) -> list[tuple[tuple[int, int], int, bool]]:
+    """Return for every link on a way: the link, its class, and whether others will do."""
+    path = shape.routers_visited(source, destination)
+    return [
+        (link, int(shape.vc_class[link[0], destination]), bool(shape.takes_any[link[0], destination]))
+        for link in pairwise(path)
+    ]
+
+
+def classes_of(shape: Any, vc_class: int) -> list[int]:
+    return list(range(shape.n_classes)) if vc_class < 0 else [vc_class]
+
+
+@pytest.mark.parametrize("name", CLASSED)
+def test_no_cycle_of_packets_can_wait_within_their_classes(name: str) -> None:
     shape = topology(name)
     waits: nx.DiGraph[Any] = nx.DiGraph()
     for source, destination in np.ndindex(len(shape.terminals), len(shape.terminals)):
-        path = shape.routers_visited(source, destination)
-        classes = [int(shape.vc_class[router, destination]) % 2 for router in path]
-        held = list(zip(path, path[1:], classes, strict=False))
-        waits.add_edges_from(pairwise(held))
+        for (link, held, _), (onward, wanted, _) in pairwise(hops_and_classes(shape, source, destination)):
+            waits.add_edges_from(
+                ((link, a), (onward, b)) for a in classes_of(shape, held) for b in classes_of(shape, wanted)
+            )
+    assert nx.is_directed_acyclic_graph(waits)
+
+
+@pytest.mark.parametrize("name", CLASSED)
+def test_no_cycle_of_packets_can_wait_for_their_ways_out(name: str) -> None:
+    # A packet may hold whatever it takes; it waits in the end for the class that is its way out, here or further on.
+    shape = topology(name)
+    last = shape.n_classes - 1
+    waits: nx.DiGraph[Any] = nx.DiGraph()
+    for source, destination in np.ndindex(len(shape.terminals), len(shape.terminals)):
+        way = hops_and_classes(shape, source, destination)
+        for i, (link, held, takes_any) in enumerate(way):
+            may_hold = range(shape.n_classes) if takes_any else classes_of(shape, held)
+            outs = [(onward, last if any_ else wanted) for onward, wanted, any_ in way[i + 1 :]]
+            waits.add_edges_from(((link, a), out) for a in may_hold for out in outs)
     assert nx.is_directed_acyclic_graph(waits)
 
 

@@ -162,7 +162,7 @@ def _build(shape: Topology, vcs: int, buffer: int) -> Any:
     part = importlib.import_module("dieshot.chips.parts.network")
     speedup = 2 if vcs % 2 == 0 else 1
     parameters = part.RouterParameters(n_vcs=vcs, buffer_flits=buffer, input_speedup=speedup)
-    wiring = part.Wiring(shape.terminals, shape.links, shape.next_router, shape.vc_class, shape.n_classes)
+    wiring = part.Wiring(shape.terminals, shape.links, shape.next_router, shape.vc_class, shape.takes_any, shape.n_classes)
     if vcs < shape.n_classes:
         expected = f"at least {shape.n_classes}, one a class that keeps the routes free of deadlock"
         raise InputError("too few virtual channels", key="--vcs", value=vcs, expected=expected)

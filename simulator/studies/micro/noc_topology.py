@@ -1,7 +1,9 @@
 """Topologies of networks on a die as networkx graphs, and their routes, each computed once.
 
 Every route is a function of the router and the destination alone, and so is the class of virtual channels to take;
-classes order the channels such that no cycle of packets can wait for each other (Dally and Seitz, 1987).
+classes order the channels such that no cycle of packets can wait for each other (Dally and Seitz, 1987). Class 0 is left
+for class 1 and never taken again, so packets that are past it may take what is free of both: class 1 is the way out that
+is always there (Duato, 1993).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from dieshot.simulator.errors import InputError, listed, nearest_name
 
 Rows = NDArray[np.int64]
-Hop = tuple[int, int]  # next router, class of virtual channels
+Hop = tuple[int, int, bool]  # next router, class of virtual channels, whether others will do as well
 MOST_ROUTERS = 4096
 ANY = -1
 HERE = -1
@@ -37,13 +39,15 @@ EXAMPLES = {
 class Topology:
     """Routers 0.. as nodes of a directed graph, the router of every terminal, and the routes.
 
-    next_router and vc_class (routers, terminals): neighbour on the way (HERE at the end) and class (ANY: all).
+    next_router and vc_class (routers, terminals): neighbour on the way (HERE at the end) and class (ANY: all). takes_any
+    (routers, terminals): whether the way out need not be used, given that a virtual channel is empty when it is taken.
     """
 
     graph: nx.DiGraph[int]
     terminals: Rows
     next_router: Rows
     vc_class: Rows
+    takes_any: NDArray[np.bool_]
     n_classes: int
     sides: tuple[int, ...]
 
@@ -76,7 +80,7 @@ def topology(text: str) -> Topology:
     if shape in ("mesh", "torus", "ring"):
         return grid(sides, wraps=shape != "mesh")
     if shape == "crossbar":
-        return _assemble([], [0] * sides[0], lambda router, destination: (HERE, ANY), 1, sides)
+        return _assemble([], [0] * sides[0], lambda router, destination: (HERE, ANY, True), 1, sides)
     return fat_tree(*sides) if shape == "fattree" else dragonfly(*sides)
 
 
@@ -95,8 +99,8 @@ def grid(sides: tuple[int, ...], wraps: bool) -> Topology:
     """Return a mesh, a torus or (one side) a ring, one terminal a router, routed dimension by dimension.
 
     With wraps the shorter way is taken. Packets that still have to pass the edge of the dimension use class 0, those
-    that may have passed it class 1, so that the wrap never closes a cycle (dateline); those that cannot have come over
-    the edge, being bound for the far half, may use both, since class 1 alone always leads them on.
+    that may have passed it class 1, so that the wrap never closes a cycle (dateline). Those that cannot have passed it,
+    being bound for the far half, keep the class that fewer others use on their way.
     """
     places = list(product(*(range(side) for side in reversed(sides))))
     steps = [math.prod(sides[:i]) for i in range(len(sides))]
@@ -113,11 +117,15 @@ def grid(sides: tuple[int, ...], wraps: bool) -> Topology:
                 continue
             ahead = (to - x) % side
             up = (2 * ahead < side or (2 * ahead == side and x % 2 == 0)) if wraps else to > x
-            crosses = to < x if up else to > x
-            has_not_crossed = to >= side // 2 if up else to < -(-side // 2)
-            vc_class = 0 if crosses else ANY if has_not_crossed else 1
-            return shifted(router, axis, 1 if up else -1), vc_class if wraps else ANY
-        return HERE, ANY
+            following = shifted(router, axis, 1 if up else -1)
+            if not wraps:
+                return following, ANY, True
+            left, ended = (side - 1 - x, side - 1 - to) if up else (x, to)  # hops to the edge from here and from there
+            crosses = left < ended
+            stays_off = ended < -(-side // 2)
+            vc_class = 0 if crosses or (stays_off and ended >= side // 4) else 1
+            return following, vc_class, not crosses or left == 0
+        return HERE, ANY, True
 
     edges = [
         (router, shifted(router, axis, by))
@@ -145,9 +153,9 @@ def fat_tree(k: int, levels: int) -> Topology:
         leaf = destination // k
         if word // k**level == leaf // k**level:
             if level == 0:
-                return HERE, ANY
-            return (level - 1) * width + with_digit(word, level - 1, leaf // k ** (level - 1) % k), ANY
-        return (level + 1) * width + with_digit(word, level, destination // k**level % k), ANY
+                return HERE, ANY, True
+            return (level - 1) * width + with_digit(word, level - 1, leaf // k ** (level - 1) % k), ANY, True
+        return (level + 1) * width + with_digit(word, level, destination // k**level % k), ANY, True
 
     up = [
         (level * width + word, (level + 1) * width + with_digit(word, level, value))
@@ -173,12 +181,12 @@ def dragonfly(a: int, p: int, h: int) -> Topology:
         to = destination // p
         group, other = router // a, to // a
         if router == to:
-            return HERE, ANY
+            return HERE, ANY, True
         if group == other:
-            return to, 1
+            return to, 1, True
         if router == exit_to(group, other):
-            return exit_to(other, group), ANY
-        return exit_to(group, other), 0
+            return exit_to(other, group), ANY, True
+        return exit_to(group, other), 0, False
 
     groups = range(n_groups)
     edges = [(g * a + i, g * a + j) for g in groups for i in range(a) for j in range(a) if i != j]
@@ -198,6 +206,8 @@ def _assemble(
     graph.add_nodes_from(range(n_routers))
     graph.add_edges_from(edges)
     hops = [[hop(router, terminal) for terminal in range(len(terminals))] for router in range(n_routers)]
-    table = np.array(hops, np.int64).reshape(n_routers, len(terminals), 2)
-    next_router, vc_class = (np.ascontiguousarray(table[:, :, i]) for i in (0, 1))
-    return Topology(graph, np.array(terminals, np.int64), next_router, vc_class, n_classes, sides)
+    table = np.array(hops, np.int64).reshape(n_routers, len(terminals), 3)
+    next_router, vc_class, takes_any = (np.ascontiguousarray(table[:, :, i]) for i in range(3))
+    return Topology(
+        graph, np.array(terminals, np.int64), next_router, vc_class, takes_any.astype(np.bool_), n_classes, sides
+    )
