@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dieshot.kernels.interval import emit
-from dieshot.kernels.jit import Rows, timing_loop
+from dieshot.kernels.jit import Rows, part_of_loop, timing_loop
 
 BUSY = 1
 MIB = 1 << 20
 EGRESS = 0
 INGRESS = 1
+
+
+@part_of_loop
+def _moving_fs(bytes_: int, fs_per_mib: int) -> int:
+    """Return how long bytes are on the wire; in two parts, so that only the result must fit 64 bits."""
+    return bytes_ // MIB * fs_per_mib + bytes_ % MIB * fs_per_mib // MIB
 
 
 @timing_loop("int64(int64, int64, int64, int64[:, ::1], int64, int64, int64, int64[:, ::1], int64, int64[:, ::1])")
@@ -26,7 +32,7 @@ def _occupy(
 ) -> int:
     """Take one direction of one chip's links; returns n_log. The end is left in free[rank, side]."""
     start = max(ready_fs, free[rank, side])
-    end = start + bytes_ * fs_per_mib // MIB
+    end = start + _moving_fs(bytes_, fs_per_mib)
     free[rank, side] = end
     if record:
         n_log = emit(2 * rank + side, start, end, BUSY, bytes_, open_, n_log, log)
@@ -87,7 +93,7 @@ def reduce_in_switch(
     ranks) is scratch; finish_fs (ranks): last stored byte at each chip. Returns rows written to log.
     """
     n_pieces, n_ranks = reduced_fs.shape
-    piece_fs = max(1, piece_bytes * fs_per_mib // MIB)
+    piece_fs = max(1, _moving_fs(piece_bytes, fs_per_mib))
     ahead = 1 + 2 * hop_fs // (piece_fs * n_ranks)
     n_log = 0
     for step in range(n_pieces + ahead):

@@ -16,13 +16,16 @@ def finish_times(
     rates: Mapping[Link, tuple[int, int]],
     starts: Sequence[int],
     stored: bool,
+    send: int = 0,
+    adders: Mapping[int, tuple[Any, int]] | None = None,
 ) -> list[int]:
-    """Return when the last byte of every transfer is there; nothing happens but links, each first come first served.
+    """Return when every transfer is there and added; links and adders serve first come first.
 
     routes: links of (source, destination). rates: fs per MiB and latency of each link. starts: a transfer's own
     earliest time (it also waits for those before it). stored: whether a link waits for the last byte.
+    send: time before a first byte leaves. adders: name and fs per MiB of what a transfer passes at last, by transfer.
     """
-    free = dict.fromkeys(rates, 0)
+    free: dict[Any, int] = {}
     done: dict[int, int] = {}
     heap: list[tuple[int, int, int, int]] = []  # time at the next link, transfer, hop, when its last byte is there
     waiting = set(range(len(transfers)))
@@ -30,17 +33,21 @@ def finish_times(
         for i in sorted(waiting):
             if all(before in done for before in transfers[i].after):
                 waiting.remove(i)
-                heapq.heappush(heap, (max([starts[i], *(done[b] for b in transfers[i].after)]), i, 0, 0))
+                heapq.heappush(heap, (max([starts[i], *(done[b] for b in transfers[i].after)]) + send, i, 0, 0))
         now, i, hop, tail = heapq.heappop(heap)
-        route = routes[transfers[i].source, transfers[i].destination]
-        if hop == len(route):
+        t = transfers[i]
+        links = routes[t.source, t.destination]
+        stations = [(link, *rates[link]) for link in links]
+        if adders and i in adders:
+            stations.append((*adders[i], 0))
+        if hop == len(stations):
             done[i] = now
             continue
-        fs_per_mib, latency = rates[route[hop]]
-        start = max(now, free[route[hop]])
-        free[route[hop]] = start + transfers[i].bytes * fs_per_mib // MIB  # others pass while it waits for the tail
-        end = max(free[route[hop]], tail)
-        is_last = hop + 1 == len(route)
+        at, fs_per_mib, latency = stations[hop]
+        start = max(now, free.get(at, 0))
+        free[at] = start + t.bytes * fs_per_mib // MIB  # others pass while it waits for the tail
+        end = max(free[at], tail)
+        is_last = hop + 1 >= len(links)
         heapq.heappush(heap, ((end if stored or is_last else start) + latency, i, hop + 1, end + latency))
     return [done[i] for i in range(len(transfers))]
 

@@ -81,8 +81,9 @@ class LinkNetwork(Component):
         for i, (a, b, data) in enumerate(edges):
             fs_per_mib, latency_fs = data["fs_per_mib"], data["latency_fs"]
             if not (1 <= fs_per_mib <= k.LARGEST_STEP and 0 <= latency_fs <= k.LIMIT):
-                raise InputError(f"link {a} to {b}", key="fs_per_mib, latency_fs", value=f"{fs_per_mib}, {latency_fs}",
-                                 expected="1 to 2**42 and 0 to 2**62")  # fmt: skip
+                shown = f"{fs_per_mib} fs/MiB, {latency_fs} fs"
+                expected = "1 to 2**42 fs/MiB (0.24 GB/s) and 0 to 2**62 fs"
+                raise InputError(f"link {a} to {b} is too slow or too long", value=shown, expected=expected)
             self._lanes[i, [k.L_FS_PER_MIB, k.L_LATENCY]] = fs_per_mib, latency_fs
         self._leading: dict[int, list[int]] = {}
         for a, b in self._lane_of:
@@ -113,7 +114,10 @@ class LinkNetwork(Component):
         under_way = 0
         while True:
             if under_way == 0 or receipt.processed:
-                self._add(receipt.value if receipt.processed else (yield receipt))
+                if not receipt.processed:
+                    yield receipt
+                batch: Any = receipt.value
+                self._add(batch)
                 under_way += 1
                 receipt = self.posted.receive()
                 continue
@@ -126,9 +130,9 @@ class LinkNetwork(Component):
                 raise InputError("a transfer would end at or beyond 2**62 fs (4,600 s)", expected="fewer bytes")
             if status == k.GROUP_DONE:
                 yield self.env.timeout(int(self._state[k.S_TIME]) - now_fs)
-                batch, first = self._batches[int(self._state[k.S_GROUP])]
-                batch.rows[:] = self._transfers[first : first + len(batch.rows)]
-                batch.done.succeed()
+                done, first = self._batches[int(self._state[k.S_GROUP])]
+                done.rows[:] = self._transfers[first : first + len(done.rows)]
+                done.done.succeed()
                 under_way -= 1
             else:
                 yield receipt | self.env.timeout(max(until_fs, int(self._heap[0, 0])) - now_fs)

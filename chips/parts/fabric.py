@@ -25,6 +25,7 @@ PIECE_BYTES = 16384
 MAX_PIECES = 256
 LINES_A_RANK = 2
 FLIT_BYTES = 32
+LONGEST_FS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,12 @@ class SwitchedFabric(Fabric):
         """Simulate a collective; see Fabric."""
         if group > self.parameters.max_chips:
             raise UnsupportedError(f"{self.parameters.name} joins {self.parameters.max_chips} chips, not {group}")
+        slowest_fs_per_mib = max(self.rates.write_fs_per_mib, self.rates.read_fs_per_mib, self.rates.switch_fs_per_mib)
+        if (
+            slowest_fs_per_mib > LONGEST_FS // MIB
+            or operator.output_bytes > LONGEST_FS // (2 * group + 2) * MIB // slowest_fs_per_mib
+        ):
+            raise UnsupportedError(f"{operator.kind} of {operator.output_bytes} B takes longer than 2**62 fs (4,600 s)")
         key = (operator.kind, operator.output_bytes, group, record)
         if key not in self._cells:
             trials = [self._simulate(operator, group, name, record=False) for name in self._algorithms(operator)]

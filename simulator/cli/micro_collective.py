@@ -16,8 +16,9 @@ Algorithm = Annotated[
     str | None,
     typer.Option(
         "--algorithm",
-        help="ring, tree, recursive, direct, two-shot, one-shot or in-switch.",
-        show_default="the fastest",
+        help="An ideal schedule: ring, double-ring, tree, recursive, direct, two-shot, one-shot, in-switch, or ideal "
+        "for the fastest of them.",
+        show_default="as in a run where that is known, else ideal",
     ),
 ]
 Chips = Annotated[
@@ -28,7 +29,8 @@ Topology = Annotated[
     str | None,
     typer.Option(
         "--topology",
-        help="ring:8, torus:4x2, full:8 or switch:8, of the system's links.",
+        help="The system's links wired as ring:8, mesh:4x2, torus:4x4x2, full:8, switch:8, tree:2x4, fat-tree:2x4 or "
+        "dragonfly:5x4.",
         show_default="the system's own",
     ),
 ]
@@ -50,7 +52,7 @@ def collective(
     as_json: option.Json = False,
     debug: option.Debug = False,
 ) -> None:
-    """One collective link by link: time, bus bandwidth, algorithm, utilization of every link."""
+    """One collective, as a run has it or by an ideal schedule: time, bus bandwidth, energy, use of every link."""
     with reserved_stdout():
         from dieshot.simulator.studies.micro.collective import collective as measure
 
@@ -64,7 +66,7 @@ def collective(
         tried = record.pop("tried_time_s", {})
         busiest = max(links, key=lambda link: float(link["utilization"]))
         for key, value in record.items():
-            print(f"{label(key):24} {text(key, value)}")
+            print(f"{label(key):24} {text(key, ', '.join(value) or None if isinstance(value, list) else value)}")
         print(
             f"{'busiest link':24} {busiest['from']} to {busiest['to']}: {text('utilization', busiest['utilization'])}"
         )

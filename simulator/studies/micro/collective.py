@@ -1,4 +1,4 @@
-"""One collective among the chips of a system, link by link: time, bus bandwidth, the best algorithm, busy links."""
+"""One collective among the chips of a system: as a run has it, or by an ideal schedule, link by link."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dieshot.simulator.engine.cell import BUSY
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.engine.clock import FS_PER_SECOND, transfer_fs
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.errors import InputError, listed, nearest_name
-from dieshot.simulator.params import LinkParameters
+from dieshot.simulator.params import LinkParameters, Resolved, document_from_text, resolve
 from dieshot.simulator.studies.micro.link import bytes_of
-from dieshot.simulator.studies.micro.topology import chip_graph, has_switches, n_chips_of
+from dieshot.simulator.studies.micro.topology import SWITCH, chip_graph, has_switches, n_chips_of, ring_order
 from dieshot.simulator.studies.setup import SystemSetup, set_up
 from dieshot.traces.make import make_operator
 from dieshot.traces.work import Formats
 
 MIB = 1 << 20
-# How finely data is cut where that is not asked for: bytes of a block, chunks, and chunks under way (0: all). A switch
-# that adds serves sums and copies by turns, so it wants small pieces, and few under way.
+FJ_PER_J = 10**15
+# How finely data is cut where that is not asked for: least bytes of a block, chunks, and chunks under way (0: all).
+# Trees and switches that add serve the way up and the way down by turns: small pieces, and few under way.
 PIPELINE = (1 << 16, 8, 0)
-SWITCH_PIPELINE = (1 << 13, 128, 16)
+PIPELINES = {"tree": (1 << 14, 128, 12), "in-switch": (1 << 13, 512, 24)}
+MANY_TRANSFERS = 500_000  # as long as a chunk or more can be left out
 MOST_TRANSFERS = 4_000_000
 IN_SWITCH = "in-switch"
+IDEAL = "ideal"
+AS_IN_A_RUN = "as in a run: the library's kernels and buffers fitted to measured collectives"
+IDEAL_SCHEDULE = "ideal schedule: links, launch and adding; no set-up of a library, no bound on reads"
 # Bytes over a chip's links per byte of the collective, as nccl-tests counts them, times n.
+RUN_OPERATORS = {"all-reduce": "all_reduce", "all-gather": "all_gather"}
 BUS_SHARES = {"all-reduce": 2, "reduce-scatter": 1, "all-gather": 1, "all-to-all": 1}
-# Blocks that everybody handles in every step: transfers grow with the cube of the chips.
-CUBIC = {"one-shot", "recursive"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Question:
     topology: str
     n_chips: int
     n_chunks: int | None
-    link: LinkParameters
+    link: Resolved[LinkParameters]
     local: LocalCosts
 
 
@@ -56,8 +61,11 @@ def collective(
 ) -> dict[str, Any]:
     """Carry out one collective of `size` (such as "64MiB") on the system's links, or these links wired otherwise.
 
-    algorithm: None tries all and takes the fastest. topology: "ring:8", "torus:4x2", "full:8", "switch:8" or None for
-    the system's own; a chip's links are split evenly over its neighbours. n_chunks: pieces in a pipeline.
+    algorithm: None takes the time of the same collective in a run, where the system's fabric knows it, else as "ideal":
+    tries all schedules and takes the fastest; or the name of one of them. topology: such as "torus:4x2" (see
+    studies.micro.topology) or None for the system's own; a chip's links are split evenly over its neighbours.
+    n_chunks: pieces in a pipeline. `model` says which of the two it was, `assumed` the link's parameters that it leans
+    on and nobody published, `fitted` those fitted to measurements. Energy is that of the payload.
     """
     schedules = importlib.import_module("dieshot.chips.parts.schedule")
     known = schedules.ALGORITHMS
@@ -65,13 +73,25 @@ def collective(
         raise InputError("unknown collective", value=kind, expected=listed(known), nearest=nearest_name(kind, known))
     setup = set_up(system, sets)
     question = _question(setup, kind, bytes_of("--bytes", size), n_chips, topology, n_chunks)
-    tried = {name: _run(question, name) for name in _choices(schedules, question, algorithm)}
+    if algorithm is None and topology is None and n_chunks is None and kind in RUN_OPERATORS:
+        record, leaned_on = _as_in_a_run(setup, question), setup.fabric_parameters
+    else:
+        leaned_on = question.link
+        record = _ideal(setup.name, question, _choices(schedules, question, None if algorithm == IDEAL else algorithm))
+    assert leaned_on is not None
+    record["assumed"] = [each.path for each in leaned_on.assumed_read()]
+    record["fitted"] = [
+        each.path for each in leaned_on.records if each.kind == "fitted" and each.path in leaned_on.read
+    ]
+    return record
+
+
+def _ideal(system: str, question: Question, names: list[str]) -> dict[str, Any]:
+    tried = {name: _run(question, name) for name in names}
     best = min(tried, key=lambda name: int(tried[name]["time_fs"]))
-    record = _record(setup.name, question, best, tried[best])
+    record = _record(system, question, IDEAL_SCHEDULE, best, tried[best])
     if len(tried) > 1:
         record["tried_time_s"] = {name: result["time_fs"] / FS_PER_SECOND for name, result in tried.items()}
-    if topology is None:
-        record |= _as_in_a_run(setup, question)
     return record
 
 
@@ -80,7 +100,10 @@ def _question(
 ) -> Question:
     if setup.fabric_parameters is None:
         raise InputError(f"the system {setup.name} has no links", expected="a system with a fabric, such as dgx-h100")
-    link = setup.fabric_parameters.values
+    # Resolved anew, so that it remembers what is read for the question and not what the fabric of a run reads.
+    document = document_from_text(setup.fabric_parameters.text, setup.name)
+    resolved = resolve(document, LinkParameters)
+    link = resolved.values
     if topology is None:
         topology = f"{link.topology}:{n_chips or setup.system.values.n_chips}"
     n = n_chips_of(topology)
@@ -91,12 +114,14 @@ def _question(
     if n_chunks is not None and not 1 <= n_chunks <= 4096:
         raise InputError("not a number of chunks", key="--chunks", value=n_chunks, expected="1 to 4096")
     local: LocalCosts = setup.chip.local_costs
-    return Question(kind, bytes_, topology, n, n_chunks, link, local)
+    return Question(kind, bytes_, topology, n, n_chunks, resolved, local)
 
 
-def _pipeline(question: Question, algorithm: str) -> tuple[int, int]:
+def _pipeline(schedules: Any, question: Question, algorithm: str) -> tuple[int, int]:
     """Return the chunks and how many of them are under way at once."""
-    block_bytes, most_chunks, depth = SWITCH_PIPELINE if algorithm == IN_SWITCH else PIPELINE
+    block_bytes, most_chunks, depth = PIPELINES.get(algorithm, PIPELINE)
+    one_chunk = schedules.n_transfers(question.kind, algorithm, question.n_chips, 1)
+    most_chunks = min(most_chunks, MANY_TRANSFERS // one_chunk)
     chosen = max(1, min(most_chunks, question.bytes // (question.n_chips * block_bytes)))
     return question.n_chunks or chosen, depth
 
@@ -125,13 +150,12 @@ def _obstacle(schedules: Any, question: Question, algorithm: str) -> str | None:
     if algorithm == IN_SWITCH:
         if not question.topology.startswith("switch:"):
             return f"there is no switch in {question.topology}"
-        if question.link.in_switch_reduction != "supported":
-            return f"the switches of {question.link.name} do not add"
+        if question.link.values.in_switch_reduction != "supported":
+            return f"the switches of {question.link.values.name} do not add"
     if (question.kind, algorithm) in schedules.POWER_OF_TWO and n & (n - 1):
         return f"{n} chips are no power of two"
-    cubic = algorithm in CUBIC or (question.kind, algorithm) == ("all-to-all", "ring")
-    n_chunks, _ = _pipeline(question, algorithm)
-    if n ** (3 if cubic else 2) * 2 * n_chunks > MOST_TRANSFERS:
+    n_chunks, _ = _pipeline(schedules, question, algorithm)
+    if schedules.n_transfers(question.kind, algorithm, n, n_chunks) > MOST_TRANSFERS:
         return f"more than {MOST_TRANSFERS} transfers among {n} chips"
     return None
 
@@ -145,8 +169,9 @@ def _run(question: Question, algorithm: str) -> dict[str, Any]:
     network = parts.LinkNetwork(env, _graph(question, algorithm))
     pairs = [(0, chip) for chip in range(1, question.n_chips)]
     ready_fs = max(network.latency_fs(a, b) for a, b in pairs)
-    n_chunks, depth = _pipeline(question, algorithm)
-    plan = schedules.schedule(question.kind, algorithm, question.n_chips, question.bytes, n_chunks, depth)
+    n_chunks, depth = _pipeline(schedules, question, algorithm)
+    order = ring_order(question.topology)
+    plan = schedules.schedule(question.kind, algorithm, question.n_chips, question.bytes, n_chunks, depth, order)
     costs = parts.EndpointCosts(0, question.local.local_fs_per_mib)
     start_fs = question.local.launch_fs + ready_fs
     running = parts.Collective(env, algorithm, network, plan, costs, start_fs)
@@ -161,7 +186,7 @@ def _run(question: Question, algorithm: str) -> dict[str, Any]:
 
 def _graph(question: Question, algorithm: str) -> Any:
     """Return the links as wired: a chip's own, all to the switch or split over its neighbours."""
-    link = question.link
+    link = question.link.values
     efficiency = link.protocol_efficiency
     if algorithm == IN_SWITCH and link.in_switch_efficiency is not None:
         efficiency = link.in_switch_efficiency
@@ -171,22 +196,26 @@ def _graph(question: Question, algorithm: str) -> Any:
     return chip_graph(question.topology, fs_per_mib, latency_fs)
 
 
-def _record(system: str, question: Question, algorithm: str, result: dict[str, Any]) -> dict[str, Any]:
+def _record(system: str, question: Question, model: str, algorithm: str, result: dict[str, Any]) -> dict[str, Any]:
     n, time_fs = question.n_chips, int(result["time_fs"])
     share = BUS_SHARES[question.kind] * (n - 1) / n if question.kind in BUS_SHARES else 1.0
+    links = list(_links(result["lanes"], time_fs))
+    # Half of a bit's energy is at each end: a link to a switch is half of the way from chip to chip.
+    ends = 1 if has_switches(question.topology) else 2
     return {
         "system": system,
         "collective": question.kind,
         "bytes": question.bytes,
         "chips": n,
         "topology": question.topology,
+        "model": model,
         "algorithm": algorithm,
-        "chunks": result["chunks"],
-        "transfers": result["transfers"],
+        **{key: result[key] for key in ("chunks", "transfers") if key in result},
         "time_s": time_fs / FS_PER_SECOND,
         "algorithm_bytes_per_s": question.bytes * FS_PER_SECOND / time_fs,
         "bus_bandwidth_bytes_per_s": share * question.bytes * FS_PER_SECOND / time_fs,
-        "links": list(_links(result["lanes"], time_fs)),
+        "link_energy_j": sum(each["bytes"] for each in links) * 8 * question.link.values.energy * ends / 2 / FJ_PER_J,
+        "links": links,
     }
 
 
@@ -203,14 +232,32 @@ def _links(lanes: dict[tuple[int, int], Any], time_fs: int) -> Iterable[dict[str
 
 
 def _as_in_a_run(setup: SystemSetup, question: Question) -> dict[str, Any]:
-    """Return what the same collective costs in a whole run, where the chips' kernels are fitted to measured ones."""
-    operation = question.kind.replace("-", "_")
-    if setup.fabric is None or operation not in ("all_reduce", "all_gather"):
-        return {}
-    dims = {"elements": -(-question.bytes // 2), "group": question.n_chips}
-    operator = make_operator("micro", operation, dims, Formats("bf16", None, "bf16"), "x")
+    """Return what the same collective is in a whole run, from the very operator that a run places."""
+    dims = {"elements": question.bytes, "group": question.n_chips}
+    operator = make_operator("micro", RUN_OPERATORS[question.kind], dims, Formats("int8", None, "int8"), "x")
+    assert setup.fabric is not None
     try:
-        cell = setup.fabric.carry_out(operator, question.n_chips, record=False)
+        cell = setup.fabric.carry_out(operator, question.n_chips)
     except UnsupportedError as error:
-        raise InputError(str(error), key="--chips", value=question.n_chips) from None
-    return {"run_time_s": cell.duration_fs / FS_PER_SECOND, "run_algorithm": cell.name.split()[1].replace("_", "-")}
+        raise InputError(str(error)) from None
+    first = min(cell.activity.component)
+    lanes = {}
+    for chip in range(question.n_chips):  # chips act alike, and one of them is recorded
+        for side, link in enumerate([(chip, SWITCH), (SWITCH, chip)]):
+            own = cell.activity.component == first + side
+            busy_fs = (cell.activity.end_fs - cell.activity.start_fs)[own & (cell.activity.state == BUSY)].sum()
+            lanes[link] = _Carried(int(cell.activity.amount[own].sum()), int(busy_fs))
+    algorithm = cell.name.split()[1].replace("_", "-")
+    return _record(
+        setup.name,
+        question,
+        AS_IN_A_RUN,
+        algorithm,
+        {"time_fs": cell.duration_fs, "lanes": dict(sorted(lanes.items()))},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    bytes: int
+    busy_fs: int

@@ -66,6 +66,15 @@ def n_chips_of(topology: str) -> int:
     return math.prod(parse_topology(topology)[1])
 
 
+def ring_order(topology: str) -> tuple[int, ...]:
+    """Return the chips as a ring of them best follows the links: through a grid to and fro, else by number."""
+    shape, sides = parse_topology(topology)
+    order = [0]
+    for side in sides if shape in GRIDS else (math.prod(sides),):
+        order = [node * side + (k if i % 2 == 0 else side - 1 - k) for i, node in enumerate(order) for k in range(side)]
+    return tuple(order)
+
+
 def parse_topology(topology: str) -> tuple[str, tuple[int, ...]]:
     """Return the shape and its sides: one number of chips, two or three sides of a grid, groups and chips of each."""
     shape, _, size = topology.partition(":")
