@@ -29,7 +29,7 @@ MIB = 1 << 20
 class LinkGraph(Protocol):
     """A networkx DiGraph of chips 0.. and switches -1, -2, ..; edges carry `fs_per_mib` and `latency_fs` (int).
 
-    In a grid an edge also carries its `axis` and the `place` of its tail along it.
+    An edge may carry `prefer` (two ints): of equally short ways the least is taken.
     """
 
     @property
@@ -88,7 +88,7 @@ class LinkNetwork(Component):
         self._leading: dict[int, list[int]] = {}
         for a, b in self._lane_of:
             self._leading.setdefault(b, []).append(a)
-        self._axis = {(a, b): (data.get("axis", 0), data.get("place", -1)) for a, b, data in edges}
+        self._prefer = {(a, b): data.get("prefer", (0, 0)) for a, b, data in edges}
         self._nearer: dict[int, dict[int, int]] = {}
         self._routes: dict[tuple[int, int], tuple[int, ...]] = {}
         self._state = np.zeros(k.N_STATE, np.int64)
@@ -186,8 +186,8 @@ class LinkNetwork(Component):
     def _nearer_to(self, destination: int) -> dict[int, int]:
         """Return the next node on the way to `destination` from every node that has one.
 
-        Of equally short ways the lowest axis comes first (dimension order, free of deadlock in a torus with two virtual
-        channels); of what is left, chips at even and odd places take turns, without places the destinations.
+        Of equally short ways the preferred come first (in a grid one axis after the other, and half way round a ring
+        even and odd places go different ways); of what is left, destinations take turns.
         """
         if destination not in self._nearer:
             distance, edge = {destination: 0}, [destination]
@@ -206,10 +206,9 @@ class LinkNetwork(Component):
         return self._nearer[destination]
 
     def _choose(self, here: int, choices: list[int], destination: int) -> int:
-        axes = [self._axis[here, node] for node in choices]
-        first, place = min(axes)
-        left = [node for node, (axis, _) in zip(choices, axes, strict=True) if axis == first]
-        return left[(destination if place < 0 else place) % len(left)]
+        first = min(self._prefer[here, node] for node in choices)
+        left = [node for node in choices if self._prefer[here, node] == first]
+        return left[destination % len(left)]
 
 
 class Collective(Component):

@@ -26,6 +26,9 @@ class Transfer:
     after: tuple[int, ...]
 
 
+Message = tuple[int, int, Sequence[int]]  # source, destination, blocks
+
+
 @dataclass
 class Plan:
     """Transfers written down in an order that keeps every dependency; blocks are numbered chunk by chunk.
@@ -42,16 +45,38 @@ class Plan:
 
     def move(self, source: int, destination: int, block: int, reduces: bool = False, own: bool = False) -> None:
         """Send a block from rank to rank as soon as the source has its copy; nothing is sent of an empty one."""
-        size = self.block_bytes[block]
-        if size == 0:
-            return
-        source, destination = (rank if rank == SWITCH else self.order[rank] for rank in (source, destination))
+        source, destination = self._chip(source), self._chip(destination)
         gate = self.gates.get(source, ())
-        after = gate if own else self._current.get((source, block), gate)
-        here = (len(self.transfers),)
-        self.transfers.append(Transfer(source, destination, block, size, reduces, own, after))
-        before = self._current.get((destination, block), self.gates.get(destination, ())) if reduces else ()
-        self._current[destination, block] = before + here
+        self._send(source, destination, block, reduces, own, gate if own else self._there(source, block))
+
+    def exchange(self, messages: Sequence[Message], chunk: Sequence[int], reduces: bool = False) -> None:
+        """Send messages of a step, each of them when both ends have all of the chunk that came to them before."""
+        chips = [(self._chip(source), self._chip(destination)) for source, destination, _ in messages]
+        had = {
+            chip: dict.fromkeys(i for block in chunk for i in self._there(chip, block))
+            for pair in chips
+            for chip in pair
+        }
+        for (source, destination), (_, _, blocks) in zip(chips, messages, strict=True):
+            after = tuple(had[source] | had[destination])
+            for block in blocks:
+                self._send(source, destination, block, reduces, False, after)
+
+    def _chip(self, rank: int) -> int:
+        return rank if rank == SWITCH else self.order[rank]
+
+    def _there(self, chip: int, block: int) -> tuple[int, ...]:
+        """Return the transfers after which the chip has its copy of a block."""
+        return self._current.get((chip, block), self.gates.get(chip, ()))
+
+    def _send(
+        self, source: int, destination: int, block: int, reduces: bool, own: bool, after: tuple[int, ...]
+    ) -> None:
+        size = self.block_bytes[block]
+        if size:
+            before = self._there(destination, block) if reduces else ()
+            self._current[destination, block] = (*before, len(self.transfers))
+            self.transfers.append(Transfer(source, destination, block, size, reduces, own, after))
 
     def open_gates(self, blocks: Sequence[int]) -> None:
         """Let every rank begin what follows only when it has all that it gets of `blocks`."""
@@ -186,36 +211,38 @@ def tree_broadcast(plan: Plan, blocks: Sequence[int]) -> None:
 def _halving(plan: Plan, blocks: Sequence[int], n_active: int) -> None:
     distance = n_active // 2
     while distance:
-        for rank in range(n_active):
-            for i, block in enumerate(blocks):
-                owner = i * n_active // len(blocks)
-                if (owner ^ rank) // distance == 1:  # same half so far, other half now
-                    plan.move(rank, rank ^ distance, block, reduces=True)
+        step = []
+        for rank in range(n_active):  # same half so far, other half now
+            part = [each for i, each in enumerate(blocks) if (i * n_active // len(blocks) ^ rank) // distance == 1]
+            step.append((rank, rank ^ distance, part))
+        plan.exchange(step, blocks, reduces=True)
         distance //= 2
 
 
 def _doubling(plan: Plan, blocks: Sequence[int], n_active: int) -> None:
     distance = 1
     while distance < n_active:
+        step = []
         for rank in range(n_active):
-            for i, block in enumerate(blocks):
-                if (i * n_active // len(blocks) ^ rank) < distance:
-                    plan.move(rank, rank ^ distance, block)
+            part = [each for i, each in enumerate(blocks) if (i * n_active // len(blocks) ^ rank) < distance]
+            step.append((rank, rank ^ distance, part))
+        plan.exchange(step, blocks)
         distance *= 2
+
+
+def _n_active(n_ranks: int) -> int:
+    """Return the largest power of two."""
+    return 1 << n_ranks.bit_length() - 1
 
 
 def recursive_all_reduce(plan: Plan, blocks: Sequence[int]) -> None:
     """Reduce-scatter by halving, all-gather by doubling; ranks beyond a power of two hand over first and get back."""
-    n_active = 1 << (plan.n_ranks.bit_length() - 1)
+    n_active = _n_active(plan.n_ranks)
     extra = range(n_active, plan.n_ranks)
-    for rank in extra:
-        for block in blocks:
-            plan.move(rank, rank - n_active, block, reduces=True)
+    plan.exchange([(rank, rank - n_active, blocks) for rank in extra], blocks, reduces=True)
     _halving(plan, blocks, n_active)
     _doubling(plan, blocks, n_active)
-    for rank in extra:
-        for block in blocks:
-            plan.move(rank - n_active, rank, block)
+    plan.exchange([(rank - n_active, rank, blocks) for rank in extra], blocks)
 
 
 def recursive_reduce_scatter(plan: Plan, blocks: Sequence[int]) -> None:
@@ -307,6 +334,7 @@ for _algorithms in ALGORITHMS.values():
 ALGORITHMS["all-reduce"]["two-shot"] = ALGORITHMS["all-reduce"]["direct"]
 POWER_OF_TWO = {("reduce-scatter", "recursive"), ("all-gather", "recursive")}
 ONE_SHOT = "one-shot"
+FOLDED = ("all-reduce", "recursive")  # on as many ranks as are a power of two
 
 
 def schedule(
@@ -320,9 +348,10 @@ def schedule(
 ) -> Plan:
     """Return the transfers of a collective of `bytes_` (what one rank holds in the end, or at the start if it is more).
 
-    The data is cut into `n_chunks`, each cut into a block a rank (a block a pair of ranks in an all-to-all; not cut
-    in a one-shot). depth: how many chunks a rank has under way at once (0: all). order: chips as they follow each other
-    in a ring, from chip 0. KeyError for an unknown name; ValueError for numbers that the algorithm cannot do.
+    The data is cut into `n_chunks`, each cut into a block a rank (a block a pair of ranks in an all-to-all; one a rank
+    that halves in a recursive all-reduce; not cut in a one-shot). depth: how many chunks a rank has under way at once
+    (0: all). order: chips as they follow each other in a ring, from chip 0. KeyError for an unknown name; ValueError
+    for numbers that the algorithm cannot do.
     """
     write = ALGORITHMS[collective][algorithm]
     n = n_ranks
@@ -334,7 +363,7 @@ def schedule(
     if sorted(order) != list(range(n)) or order[ROOT] != ROOT:
         raise ValueError(f"an order of {n} ranks from 0, not {order}")
     turns = (order, (ROOT, *reversed(order[1:]))) if algorithm == "double-ring" else (order,)
-    cuts = 1 if algorithm == ONE_SHOT else n
+    cuts = 1 if algorithm == ONE_SHOT else _n_active(n) if (collective, algorithm) == FOLDED else n
     copies = n if collective == "all-to-all" else 1
     n_blocks = n_chunks * cuts
     sizes = [bytes_ * (i + 1) // n_blocks - bytes_ * i // n_blocks for i in range(n_blocks)]
@@ -350,8 +379,8 @@ def schedule(
 
 def _blocks(order: Sequence[int], cuts: int, copies: int) -> list[int]:
     """Return the blocks of one chunk in the order of the ranks that they belong to."""
-    if cuts == 1:
-        return [0]
+    if cuts < len(order):
+        return list(range(cuts))
     return [a * cuts + b for a in (order if copies > 1 else (0,)) for b in order]
 
 
@@ -362,6 +391,8 @@ def n_transfers(collective: str, algorithm: str, n_ranks: int, n_chunks: int) ->
         moves = n * (n - 1) if algorithm == "direct" else n * n * (n - 1) // 2
     elif algorithm == ONE_SHOT:
         moves = n * (n - 1)
+    elif (collective, algorithm) == FOLDED:
+        moves = 2 * (n - 1) * _n_active(n)
     elif algorithm == "in-switch":
         moves = n * {"all-reduce": 2 * n + 1, "reduce-scatter": n + 1}.get(collective, n)
     else:

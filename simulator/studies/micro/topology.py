@@ -32,8 +32,8 @@ def chip_graph(topology: str, fs_per_mib: int, latency_fs: int) -> nx.DiGraph[in
     `tree:2x8`: 2 switches of 8 chips below one more, each joined to it by a single link. `fat-tree:2x8`: below 8 more,
     each joined to all, so as much goes up as comes in. `dragonfly:5x4`: 5 groups of 4 switches of one chip, all joined
     to all in a group, and each pair of groups by a link between two of their switches in turn. Nodes are chips 0.. and
-    switches -1, -2, ..; every edge has `fs_per_mib` (one direction) and `latency_fs` (of one edge), in a grid also the
-    `axis` and the `place` of its tail on it. InputError with the nearest name for anything else.
+    switches -1, -2, ..; every edge has `fs_per_mib` (one direction) and `latency_fs` (of one edge), in a grid also
+    `prefer` (see chips.parts.collective). InputError with the nearest name for anything else.
     """
     shape, sides = parse_topology(topology)
     graph: nx.DiGraph[int] = nx.DiGraph()
@@ -45,10 +45,10 @@ def chip_graph(topology: str, fs_per_mib: int, latency_fs: int) -> nx.DiGraph[in
                 for step in (1, -1):
                     if shape != "mesh" or 0 <= place + step < side:
                         there = node + ((place + step) % side - place) * stride
-                        # The last side varies fastest and goes first, as in dimension order "x before y".
-                        at = {"axis": len(sides) - 1 - axis, "place": place}
+                        # The last side goes first; half way round, even places go up and odd ones down.
+                        prefer = len(sides) - 1 - axis, (place + (step < 0)) % 2
                         if there != node:
-                            graph.add_edge(node, there, fs_per_mib=fs_per_mib, latency_fs=latency_fs, **at)
+                            graph.add_edge(node, there, fs_per_mib=fs_per_mib, latency_fs=latency_fs, prefer=prefer)
         return graph
     for a, b in _pairs(shape, sides):
         graph.add_edge(a, b, fs_per_mib=fs_per_mib, latency_fs=latency_fs)
