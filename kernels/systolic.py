@@ -17,7 +17,7 @@ NO_OVERLAP = 0  # a fold begins when the one before has drained; else the number
 STATIONARY_READY = 0
 STREAM_READY = 1
 N_STEPS = 2
-LOADS = 3
+LOAD_CYCLES = 3
 COUNT = 4
 N_FOLD = 5
 
@@ -36,9 +36,8 @@ DRAINED = 2
 N_STATE = 3
 
 
-@timing_loop("int64(int64, int64, int64, int64, int64, int64, int64[::1], int64[:, ::1], int64, int64[:, ::1])")
+@timing_loop("int64(int64, int64, int64, int64, int64, int64[::1], int64[:, ::1], int64, int64[:, ::1])")
 def pass_folds(
-    load_cycles: int,
     tail_cycles: int,
     switch_cycles: int,
     read_cycles: int,
@@ -51,27 +50,27 @@ def pass_folds(
 ) -> int:
     """Time folds in their order.
 
-    load_cycles: to write a stationary tile, one row a cycle. tail_cycles: from the last step at PE (0, 0) to the
+    tail_cycles: from the last step at PE (0, 0) to the
     last result (skew, adder tree). switch_cycles: to make a second buffer the active one. read_cycles: to read a tile
     of results that stays in the PEs, one row a cycle (0 where results flow out). step_cycles: cycles of one operand.
     buffers: NO_OVERLAP, 1 or 2. state (N_STATE): cycles from which the next load and the next stream may begin, and
     last drain; zeros at first.
-    folds (n, N_FOLD): cycle at which the stationary and the streaming operands are there, steps, whether the
-    stationary tile must be loaded, number of like folds in a row. times (n, N_TIMES): first load, first start, interval
-    of like folds, last start, end (exclusive), cycles lost to late operands of either kind. Returns OK, or -1 - i where
-    item i is not a fold or would end beyond LIMIT.
+    folds (n, N_FOLD): cycle at which the stationary and the streaming operands are there, steps, cycles to write the
+    stationary tile (0: it is in the PEs), number of like folds in a row. times (n, N_TIMES): first load, first start,
+    interval of like folds, last start, end (exclusive), cycles lost to late operands of either kind. Returns OK, or
+    -1 - i where item i is not a fold or would end beyond LIMIT.
     """
     for i in range(n_folds):
         ready = folds[i, STATIONARY_READY]
         stream_ready = folds[i, STREAM_READY]
         steps = folds[i, N_STEPS]
+        load = folds[i, LOAD_CYCLES]
         count = folds[i, COUNT]
         if ready < 0 or stream_ready < 0 or ready > LIMIT or stream_ready > LIMIT or steps < 1 or count < 1:
             return -1 - i
-        if steps > LIMIT // step_cycles or state[DRAINED] > LIMIT:
+        if load < 0 or load > LIMIT or steps > LIMIT // step_cycles or state[DRAINED] > LIMIT:
             return -1 - i
         busy = steps * step_cycles
-        load = load_cycles if folds[i, LOADS] else 0
         load_start = max(ready, state[SHADOW_FREE])
         loaded = max(load_start + load, state[STREAM_FREE])
         start = max(loaded, stream_ready)

@@ -10,7 +10,17 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from dieshot.kernels.systolic import END, LIMIT, N_STATE, N_TIMES, NO_OVERLAP, OK, pass_folds
+from dieshot.kernels.systolic import (
+    END,
+    LIMIT,
+    N_STATE,
+    N_TIMES,
+    NO_OVERLAP,
+    OK,
+    STALL_STATIONARY,
+    STALL_STREAM,
+    pass_folds,
+)
 from dieshot.simulator.engine.component import Component
 from dieshot.simulator.engine.port import Port
 from dieshot.simulator.errors import InputError
@@ -97,9 +107,9 @@ def time_folds(array: ArrayTiming, loads: bool, state: Rows, folds: Rows, name: 
     the component and fold that cannot be timed in 63 bits.
     """
     times = np.zeros((len(folds), N_TIMES), np.int64)
-    load, read = (array.load_cycles, 0) if loads else (0, array.rows)
     tail, switch, step = array.tail_cycles, array.switch_cycles, array.step_cycles
-    status = pass_folds(load, tail, switch, read, step, array.buffers, state, folds, len(folds), times)
+    read = 0 if loads else array.rows
+    status = pass_folds(tail, switch, read, step, array.buffers, state, folds, len(folds), times)
     if status != OK:
         problem = f"{name}: fold {-1 - status} cannot be timed, its cycles are negative or pass {LIMIT}"
         raise InputError(problem, value=folds[-1 - status].tolist())
@@ -107,7 +117,10 @@ def time_folds(array: ArrayTiming, loads: bool, state: Rows, folds: Rows, name: 
 
 
 class SystolicArray(Component):
-    """The array of a core: takes batches of folds with the times of their operands, and says when each is done."""
+    """The array of a core: takes batches of folds with the times of their operands, and says when each is done.
+
+    stalled_cycles: lost so far to operands that came late; first_wait_cycles: of these, before the first fold.
+    """
 
     def __init__(
         self, env: simpy.Environment, name: str, array: ArrayTiming, loads: bool, work: Port, done: Port
@@ -118,6 +131,8 @@ class SystolicArray(Component):
         self.done = done
         self.state = np.zeros(N_STATE, np.int64)
         self.end_cycle = 0
+        self.stalled_cycles = 0
+        self.first_wait_cycles = 0
         super().__init__(env, name)
 
     def run(self) -> Generator[simpy.Event, Any, None]:
@@ -125,5 +140,9 @@ class SystolicArray(Component):
         while True:
             batch, folds = yield self.work.receive()
             times = time_folds(self.array, self.loads, self.state, folds, self.name)
+            stalls = times[:, STALL_STATIONARY] + times[:, STALL_STREAM]
+            if self.end_cycle == 0:
+                self.first_wait_cycles = int(stalls[0])
             self.end_cycle = int(times[-1, END])
+            self.stalled_cycles += int(stalls.sum())
             self.done.send((batch, times))

@@ -1,8 +1,9 @@
-"""One core: a PE array, a scratchpad in two halves, and a memory behind it, as SimPy parts."""
+"""Cores that share a memory: each a PE array and a scratchpad in parts, as SimPy parts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 import simpy
@@ -10,28 +11,56 @@ from numpy.typing import NDArray
 
 from dieshot.chips.parts.array import ArrayTiming, SystolicArray
 from dieshot.chips.parts.fold import Gemm
-from dieshot.chips.parts.memory import Memory
-from dieshot.chips.parts.scratchpad import N_TILE, STATIONARY_BYTES, STEPS, STREAM_BYTES, SUM_BYTES, Scratchpad
+from dieshot.chips.parts.memory import Memory, SharedMemory
+from dieshot.chips.parts.scratchpad import Scratchpad
+from dieshot.chips.parts.sram import SramTiming, read_vectors
+from dieshot.chips.parts.tiling import Tiling, batch_bounds, tile_gemm
 from dieshot.simulator.engine.port import Port
-from dieshot.simulator.errors import InputError
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class BankTiming:
+    """Banks that hold one operand: `n_banks` words of `width_bytes`, `n_ports` of each a cycle."""
+
+    n_banks: int
+    width_bytes: int
+    n_ports: int = 1
+
+
+@dataclass(frozen=True)
 class CoreTiming:
-    """A core: its array, the period of its clock, its scratchpad, and the width of operands and of stored sums."""
+    """A core: its array, the period of its clock, its scratchpad, and the width of operands and of stored sums.
+
+    banks: of either operand in either half; None: as wide as the array. layout: of matrices in memory, see
+    `tiling.tile_gemm`. double_buffered: whether one half fills while the array works from the other; else all of the
+    scratchpad is filled, then worked from. request_bytes: what a core asks of its memory at a time.
+    """
 
     array: ArrayTiming
     cycle_fs: int
     scratchpad_bytes: int
     operand_bytes: int = 2
     sum_bytes: int = 2
+    banks: BankTiming | None = None
+    layout: str = "tiles"
+    double_buffered: bool = True
+    request_bytes: int = 1 << 17
+
+    @property
+    def n_halves(self) -> int:
+        """Parts of the scratchpad that are filled in turn."""
+        return 2 if self.double_buffered else 1
 
 
 @dataclass(frozen=True)
 class CoreRun:
-    """What a GEMM came to: cycles until the last sum is in memory, and until the array's last MAC (exclusive)."""
+    """What a GEMM came to: cycles until the last sum is in memory, and until the arrays' last MAC (exclusive).
+
+    terms: cycles of the core that was done last, by what they went to; they add up to cycles. n_folds, n_batches,
+    busy_pe_cycles: of all cores; utilization: of their PEs.
+    """
 
     cycles: int
     array_cycles: int
@@ -39,61 +68,107 @@ class CoreRun:
     n_batches: int
     busy_pe_cycles: int
     utilization: float
+    terms: dict[str, int]
 
 
-def run_gemm(core: CoreTiming, memory: Memory, gemm: Gemm) -> CoreRun:
-    """Run a weight-stationary GEMM whose operands lie in memory, to the last sum written back.
+@dataclass(frozen=True)
+class _Core:
+    pad: Scratchpad
+    array: SystolicArray
+    n_folds: int
+    n_batches: int
 
-    Column tiles in turn, each down all of K; inputs are fetched once where all of them fit beside the two halves, else
-    with every fold. InputError where one fold does not fit in half of the scratchpad.
+
+def run_gemm(core: CoreTiming, memory: Memory, gemm: Gemm, dataflow: str = "ws", n_cores: int = 1) -> CoreRun:
+    """Run a GEMM whose operands lie in memory, to the last sum written back.
+
+    Column tiles of the array go to the cores in even shares, neighbours together; a core without one stays idle.
+    InputError where one fold does not fit in its part of the scratchpad.
     """
-    resident_bytes = gemm.M * gemm.K * core.operand_bytes
-    weight_bytes = core.array.n_pes * core.operand_bytes
-    keeps_inputs = resident_bytes + 2 * weight_bytes <= core.scratchpad_bytes
-    tiles = fold_tiles(core, gemm, keeps_inputs)
-    half_bytes = (core.scratchpad_bytes - (resident_bytes if keeps_inputs else 0)) // 2
-    bounds = batch_bounds(tiles, half_bytes, keeps_inputs)
     env = simpy.Environment()
-    work, done = Port(env, 0), Port(env, 0)
-    pad = Scratchpad(env, "scratchpad", memory, core.cycle_fs, tiles, bounds, work, done)
-    array = SystolicArray(env, "array", core.array, True, work, done)
-    env.run(until=pad.finished)
-    cycles = max(array.end_cycle, -(-pad.stored_fs // core.cycle_fs))
+    shared = SharedMemory(env, "memory", memory)
+    extent = gemm.M if dataflow == "is" else gemm.N
+    n_tiles = -(-extent // core.array.columns)
+    shares = [slice(i * n_tiles // n_cores, (i + 1) * n_tiles // n_cores) for i in range(n_cores)]
+    cores = [_build(env, core, shared, gemm, dataflow, i, s) for i, s in enumerate(shares) if s.stop > s.start]
+    env.run(until=env.all_of([each.pad.finished for each in cores]))
+    ends = [max(each.array.end_cycle, -(-each.pad.stored_fs // core.cycle_fs)) for each in cores]
+    last = cores[int(np.argmax(ends))]
+    cycles = max(ends)
     busy = gemm.M * gemm.N * gemm.n_kept * core.array.step_cycles
-    return CoreRun(cycles, array.end_cycle, len(tiles), len(bounds) - 1, busy, busy / (core.array.n_pes * cycles))
+    return CoreRun(
+        cycles,
+        max(each.array.end_cycle for each in cores),
+        sum(each.n_folds for each in cores),
+        sum(each.n_batches for each in cores),
+        busy,
+        busy / (core.array.n_pes * cycles * n_cores),
+        _terms(last.array, cycles),
+    )
 
 
-def fold_tiles(core: CoreTiming, gemm: Gemm, keeps_inputs: bool) -> Rows:
-    """Return what each fold moves and how long it streams: (folds, N_TILE)."""
-    rows = _pieces(gemm.n_kept, core.array.rows)
-    inputs = rows * gemm.group // gemm.kept
-    columns = _pieces(gemm.N, core.array.columns)
-    tiles = np.zeros((len(columns), len(rows), N_TILE), np.int64)
-    tiles[:, :, STATIONARY_BYTES] = columns[:, None] * rows[None, :] * core.operand_bytes
-    tiles[:, :, STREAM_BYTES] = gemm.M * inputs * core.operand_bytes
-    tiles[:, :, STEPS] = gemm.M
-    tiles[:, -1, SUM_BYTES] = gemm.M * columns * core.sum_bytes
-    if keeps_inputs:
-        tiles[1:, :, STREAM_BYTES] = 0
-    return tiles.reshape(-1, N_TILE)
+def _build(
+    env: simpy.Environment,
+    core: CoreTiming,
+    memory: SharedMemory,
+    gemm: Gemm,
+    dataflow: str,
+    number: int,
+    share: slice,
+) -> _Core:
+    array, n_halves = core.array, core.n_halves
+    widths = (core.operand_bytes, core.sum_bytes)
+    tiling = tile_gemm(
+        gemm, dataflow, array.rows, array.columns, core.scratchpad_bytes, *widths, core.layout, share, n_halves
+    )
+    kept_bytes = int(tiling.fetched_bytes[:, 1].sum()) if tiling.keeps_streamed else 0
+    bounds = batch_bounds(tiling, (core.scratchpad_bytes - kept_bytes) // n_halves)
+    steps, load_cycles = feed_cycles(core, tiling, dataflow)
+    work, done = Port(env, 0), Port(env, 0)
+    pad = Scratchpad(
+        env, f"core{number}/scratchpad", memory, core.cycle_fs, core.request_bytes, tiling, bounds, steps, load_cycles,
+        n_halves, array.rows if dataflow == "os" else 0, number, work, done,
+    )  # fmt: skip
+    part = SystolicArray(env, f"core{number}/array", array, dataflow != "os", work, done)
+    return _Core(pad, part, len(steps), len(bounds) - 1)
 
 
-def batch_bounds(tiles: Rows, half_bytes: int, keeps_inputs: bool) -> Rows:
-    """Return the first fold of every batch, and the number of folds: each batch fits in `half_bytes`."""
-    held = tiles[:, STATIONARY_BYTES] + (0 if keeps_inputs else tiles[:, STREAM_BYTES])
-    if int(held.max()) > half_bytes:
-        problem = "a fold does not fit in half of the scratchpad"
-        raise InputError(problem, value=f"{half_bytes} B", expected=f"at least {int(held.max())} B")
-    total = np.cumsum(held)
-    bounds = [0]
-    while bounds[-1] < len(tiles):
-        before = int(total[bounds[-1] - 1]) if bounds[-1] else 0
-        bounds.append(int(np.searchsorted(total, before + half_bytes, side="right")))
-    return np.array(bounds, np.int64)
+def _terms(array: SystolicArray, cycles: int) -> dict[str, int]:
+    return {
+        "first_operands": array.first_wait_cycles,
+        "array": array.end_cycle - array.stalled_cycles,
+        "waiting_for_operands": array.stalled_cycles - array.first_wait_cycles,
+        "write_back": cycles - array.end_cycle,
+    }
 
 
-def _pieces(extent: int, size: int) -> Rows:
-    n = -(-extent // size)
-    pieces = np.full(n, size, np.int64)
-    pieces[-1] = extent - (n - 1) * size
-    return pieces
+def feed_cycles(core: CoreTiming, tiling: Tiling, dataflow: str) -> tuple[Rows, Rows]:
+    """Return the steps of every fold, and the cycles to write its held operand (both: folds), as the banks feed them.
+
+    An operand vector has one element for every row or column, side by side, and vectors follow each other. InputError
+    for banks that are not possible.
+    """
+    steps = tiling.steps.copy()
+    load = np.full(len(steps), 0 if dataflow == "os" else core.array.load_cycles)
+    if core.banks is None:
+        return steps, load
+    for lanes in (tiling.rows, tiling.columns) if dataflow == "os" else (tiling.rows,):
+        for n in np.unique(lanes).tolist():
+            taken = vector_cycles(core.banks, n * core.operand_bytes, int(tiling.steps[0]))
+            fed = -(-taken // core.array.step_cycles)
+            steps[lanes == n] = np.maximum(steps[lanes == n], fed)
+    if dataflow != "os":
+        for n, rows in np.unique(np.stack((tiling.columns, tiling.rows)), axis=1).T.tolist():
+            lost = vector_cycles(core.banks, n * core.operand_bytes, rows) - rows
+            load[(tiling.columns == n) & (tiling.rows == rows)] += lost
+    return steps, load
+
+
+def vector_cycles(banks: BankTiming, vector_bytes: int, n_vectors: int) -> int:
+    """Return the cycles in which banks hand over vectors that lie one behind the other, one vector at a time."""
+    row_bytes = banks.n_banks * banks.width_bytes
+    period = row_bytes // gcd(vector_bytes, row_bytes)  # after so many, banks are hit as by the first
+    sram = SramTiming(banks.n_banks, banks.width_bytes, banks.n_ports, 1, vector_bytes)
+    finish = read_vectors(sram, np.arange(min(period, n_vectors), dtype=np.int64) * vector_bytes).finish_cycles
+    whole, rest = divmod(n_vectors, len(finish))
+    return whole * int(finish[-1]) + (int(finish[rest - 1]) if rest else 0)

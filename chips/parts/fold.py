@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from dieshot.chips.parts.array import ArrayTiming, Rows, time_folds
 from dieshot.kernels.systolic import (
+    COUNT,
     END,
     FIRST_START,
     INTERVAL,
     LIMIT,
+    LOAD_CYCLES,
     N_FOLD,
     N_STATE,
+    N_STEPS,
     NO_OVERLAP,
     record_columns,
     record_tiles,
@@ -170,7 +173,8 @@ def time_gemm(array: ArrayTiming, gemm: Gemm, dataflow: str) -> GemmPass:
     column_tiles = -(-folding.column_extent // array.columns)
     n_folds = row_tiles * column_tiles
     stored = folding.loads and n_folds <= array.n_stored_tiles and array.n_stored_tiles > 1
-    item = np.array([[0, 0, folding.n_steps, int(not stored), n_folds]], np.int64)
+    load_cycles = array.load_cycles if folding.loads and not stored else 0
+    item = np.array([[0, 0, folding.n_steps, load_cycles, n_folds]], np.int64)
     times = time_folds(array, folding.loads, np.zeros(N_STATE, np.int64), item)[0]
     return GemmPass(
         array, folding, row_tiles, column_tiles, int(times[FIRST_START]), int(times[INTERVAL]), int(times[END])
@@ -226,7 +230,8 @@ def time_packed_gemm(array: ArrayTiming, gemm: Gemm, dataflow: str, kept: NDArra
     longest = steps.max(axis=1, initial=0)
     rows, steps, longest = rows[longest > 0], steps[longest > 0], longest[longest > 0]
     folds = np.zeros((len(rows), N_FOLD), np.int64)
-    folds[:, 2:] = np.stack((longest, np.ones_like(longest), np.ones_like(longest)), axis=1)
+    folds[:, N_STEPS], folds[:, COUNT] = longest, 1
+    folds[:, LOAD_CYCLES] = array.load_cycles if dataflow == "ws" else 0
     times = time_folds(array, dataflow == "ws", np.zeros(N_STATE, np.int64), folds)
     starts = np.ascontiguousarray(times[:, FIRST_START])
     return PackedPass(array, starts, rows, steps, int(times[:, END].max(initial=0)))

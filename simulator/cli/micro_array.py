@@ -27,11 +27,29 @@ Window = Annotated[
 ]
 Memory = Annotated[
     str | None,
-    typer.Option("--memory", metavar="NxRATE", help="Run a core with this memory too: channels x rate of each."),
+    typer.Option("--memory", metavar="[Nx]NAME", help="Run cores with this memory too: a DRAM, or N channels of it."),
 ]
-Latency = Annotated[str, typer.Option("--latency", metavar="TIME", help="Latency of the core's memory.")]
-Scratchpad = Annotated[str, typer.Option("--scratchpad", metavar="SIZE", help="Scratchpad of the core.")]
-Clock = Annotated[str, typer.Option("--clock", metavar="RATE", help="Clock of the core.")]
+Mapping = Annotated[str, typer.Option("--mapping", metavar="MAP", help="Order of the fields of the DRAM's addresses.")]
+Latency = Annotated[
+    str, typer.Option("--latency", metavar="TIME", help="Network between core and DRAM, one way (fitted to ONNXim).")
+]
+Link = Annotated[str, typer.Option("--link", metavar="RATE", help="Link of a core to each channel (assumed).")]
+Scratchpad = Annotated[str, typer.Option("--scratchpad", metavar="SIZE", help="Scratchpad of a core.")]
+Banks = Annotated[
+    str | None,
+    typer.Option(
+        "--banks",
+        metavar="NxSIZE[xPORTS]",
+        help="Scratchpad banks of either operand.",
+        show_default="as wide as the array",
+    ),
+]
+Double = Annotated[
+    bool, typer.Option("--double-buffer/--single-buffer", help="Whether half of the scratchpad fills meanwhile.")
+]
+Layout = Annotated[str, typer.Option("--layout", metavar="tiles|rows", help="Matrices in memory, by tile or by row.")]
+Cores = Annotated[int, typer.Option("--cores", metavar="N", help="Cores that share the memory and the GEMM.")]
+Clock = Annotated[str, typer.Option("--clock", metavar="RATE", help="Clock of the cores.")]
 
 
 def array(
@@ -47,16 +65,24 @@ def array(
     tiles: Tiles = 1,
     record: Window = None,
     memory: Memory = None,
-    latency: Latency = "100ns",
+    mapping: Mapping = "mop4clxor",
+    latency: Latency = "30ns",
+    link: Link = "64GB/s",
     scratchpad: Scratchpad = "32MiB",
+    banks: Banks = None,
+    double_buffer: Double = True,
+    layout: Layout = "tiles",
+    cores: Cores = 1,
     clock: Clock = "1GHz",
     seed: option.Seed = 0,
     as_json: option.Json = False,
     debug: option.Debug = False,
 ) -> None:
-    """Time one GEMM on one PE array whose operands are at hand."""
+    """Time one GEMM on one PE array whose operands are at hand; with --memory, on cores from memory to memory."""
     from dieshot.simulator.studies.micro.array import array as time_array
+    from dieshot.simulator.studies.micro.core import CoreChoice
 
+    core = memory and CoreChoice(memory, mapping, latency, link, scratchpad, clock, cores, banks, layout, double_buffer)
     outcome = time_array(
         shape,
         gemm,
@@ -70,10 +96,7 @@ def array(
         tiles,
         window=record,
         seed=seed,
-        memory=memory,
-        latency=latency,
-        scratchpad=scratchpad,
-        clock=clock,
+        core=core or None,
     )
     if as_json:
         print_json(outcome)

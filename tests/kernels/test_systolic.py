@@ -122,7 +122,7 @@ def test_a_window_of_the_record_is_a_piece_of_it(
 def test_folds_one_by_one_and_late_operands_lose_what_they_are_late(ready: list[tuple[int, int, int]]) -> None:
     for buffers in (0, 1, 2):
         array = systolic(4, 3, "folds" if buffers else "none", max(1, buffers))
-        folds = np.array([[a, b, steps, 1, 1] for a, b, steps in ready], np.int64)
+        folds = np.array([[a, b, steps, array.load_cycles, 1] for a, b, steps in ready], np.int64)
         times = time_folds(array, True, np.zeros(N_STATE, np.int64), folds)
         state = np.zeros(N_STATE, np.int64)
         single = np.concatenate([time_folds(array, True, state, folds[i : i + 1]) for i in range(len(folds))])
@@ -140,10 +140,10 @@ def test_folds_one_by_one_and_late_operands_lose_what_they_are_late(ready: list[
 def test_like_folds_in_one_item_are_like_folds_one_by_one(count: int, steps: int, buffers: int) -> None:
     array = systolic(6, 5, "folds" if buffers else "none", max(1, buffers))
     for loads in (True, False):
-        together = time_folds(array, loads, np.zeros(N_STATE, np.int64), np.array([[9, 40, steps, 1, count]], np.int64))
-        apart = time_folds(
-            array, loads, np.zeros(N_STATE, np.int64), np.array([[9, 40, steps, 1, 1]] * count, np.int64)
-        )
+        load = array.load_cycles if loads else 0
+        like, one = np.array([[9, 40, steps, load, count]], np.int64), [9, 40, steps, load, 1]
+        together = time_folds(array, loads, np.zeros(N_STATE, np.int64), like)
+        apart = time_folds(array, loads, np.zeros(N_STATE, np.int64), np.array([one] * count, np.int64))
         assert together[0, END] == apart[-1, END]
         assert together[0, LAST_START] == apart[-1, FIRST_START]
 
@@ -188,12 +188,14 @@ def test_bit_serial_and_in_memory_arrays_take_a_cycle_a_bit() -> None:
 def test_cycles_near_the_end_of_int64_are_an_error() -> None:
     array = systolic(4, 4, "folds")
     edge = LIMIT - 8 - array.tail_cycles
-    fits = np.array([[edge - 4, 0, 8, 1, 1]], np.int64)
+    fits = np.array([[edge - 4, 0, 8, 4, 1]], np.int64)
     assert time_folds(array, True, np.zeros(N_STATE, np.int64), fits)[0, END] == LIMIT
     for late in (
-        [edge - 3, 0, 8, 1, 1],
+        [edge - 3, 0, 8, 4, 1],
         [0, 0, LIMIT, 1, 1],
         [0, 0, 8, 1, LIMIT],
+        [0, 0, 8, LIMIT + 1, 1],
+        [0, 0, 8, -1, 1],
         [-1, 0, 8, 1, 1],
         [0, 2**63 - 1, 8, 1, 1],
     ):

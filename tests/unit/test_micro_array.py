@@ -43,14 +43,27 @@ def test_one_buffer_density_and_record(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_core_with_its_memory(capsys: pytest.CaptureFixture[str]) -> None:
-    line = "array 128x128 --gemm 128,8192,1024 --overlap folds --memory 16x38.4GB/s --latency 100ns --clock 1GHz"
+    line = "array 128x128 --gemm 128,8192,1024 --overlap folds --memory 16xhbm2 --latency 30ns --clock 1GHz"
     done = answer(capsys, line)
     core = done["core"]
-    assert done["cycles"] < core["array_cycles"] < core["cycles"]
-    assert core["cycles"] == pytest.approx(67419, rel=0.1)  # ONNXim
-    assert core["read_bytes"] == 2 * (128 * 1024 + 8192 * 1024)
-    assert core["written_bytes"] == 2 * 128 * 8192
+    assert done["cycles"] < core["array_cycles"] < core["cycles"] == sum(core["cycles_by_term"].values())
+    assert core["cycles"] == pytest.approx(67419, rel=0.02)  # ONNXim
+    assert core["read_bytes"] == 2 * (128 * 1024 + 8192 * 1024) == 32 * core["n_RD"]
+    assert core["written_bytes"] == 2 * 128 * 8192 == 32 * core["n_WR"]
     assert 0.4 < core["memory_utilization"] < 0.5
+    assert core["memory_energy_fj"] > core["n_RD"] * 10**6
+
+
+@pytest.mark.parametrize("dataflow", ["ws", "os", "is"])
+def test_every_choice_of_a_core_counts(capsys: pytest.CaptureFixture[str], dataflow: str) -> None:
+    line = f"array 16x8 --gemm 100,70,90 --overlap folds --memory hbm3 --scratchpad 64KiB --dataflow {dataflow}"
+    plain = answer(capsys, line)["core"]
+    for choice, fewer in (
+        ("--latency 500ns", False), ("--single-buffer --scratchpad 8KiB", False), ("--banks 2x4B", False),
+        ("--cores 3", True), ("--layout rows --link 1GB/s", False), ("--clock 100MHz", True),
+    ):  # fmt: skip
+        changed = answer(capsys, f"{line} {choice}")["core"]
+        assert (changed["cycles"] < plain["cycles"]) == fewer and changed["cycles"] != plain["cycles"], choice
 
 
 def test_strides_and_conflicts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,14 +94,22 @@ def test_strides_and_conflicts(capsys: pytest.CaptureFixture[str]) -> None:
         ("array 8x8 --gemm 4,4,4 --record 9:3", "record: not a window"),
         ("array 9999999x9999999 --gemm 4,4,4", "at most 2**40 PEs"),
         ("array 1x1 --gemm 999999999999,999999999999,9", "at most 2305843009213693952 MACs"),
-        ("array 8x8 --gemm 4,4,4 --memory 0x1GB/s", "expected CHANNELSxRATE"),
-        ("array 8x8 --gemm 4,4,4 --memory 1x1GB", "memory: not possible"),
-        ("array 8x8 --gemm 4,4,4 --memory 1x1GBs", "unknown unit"),
-        ("array 8x8 --gemm 4,4,4 --memory 1x1GB/s --clock 0Hz", "clock: not possible"),
-        ("array 8x8 --gemm 4,4,4 --memory 1x1GB/s --dataflow os", "a core runs weight-stationary"),
-        ("array 8x8 --gemm 4,4,4 --memory 1x1GB/s --density 0.5", "a core runs dense or N:M"),
-        ("array 8x8 --gemm 4,4,4 --memory 1x1GB/s --scratchpad 64B", "a fold does not fit"),
-        ("array 8x8 --gemm 999999999999,4,4 --memory 1x1GB/s --scratchpad 999GiB", "moves too much"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm22", "did you mean 'hbm2'"),
+        ("array 8x8 --gemm 4,4,4 --memory 0xhbm2", "n_channels: too small"),
+        ("array 8x8 --gemm 4,4,4 --memory 3xhbm2", "channels: not a power of two"),
+        ("array 8x8 --gemm 4,4,4 --memory 16x38.4GB/s", "38.4GB/s: no such file"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --mapping mop", "mapping: unknown mapping"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --clock 0Hz", "clock: not possible"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --latency 3GB", "latency: not possible"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --link 1B/s", "link: not possible"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --cores 0", "cores: out of range"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --layout row", "did you mean 'rows'?"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --banks 4", "expected BANKSxWIDTH"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --banks 0x4B", "expected BANKSxWIDTH"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --density 0.5", "a core runs dense or N:M"),
+        ("array 8x8 --gemm 4,4,4 --memory hbm2 --scratchpad 64B", "a fold does not fit"),
+        ("array 8x8 --gemm 999999999999,4,4 --memory hbm2 --scratchpad 256MiB", "moves too much"),
+        ("array 1x1 --gemm 4,999,999 --memory hbm2", "too many folds"),
         ("sram --pattern stridded", "did you mean 'strided'?"),
         ("sram --banks 0", "banks: out of range"),
         ("sram --n -5", "n: out of range"),

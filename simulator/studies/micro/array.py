@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dieshot.simulator.errors import InputError, listed, nearest_name
-from dieshot.simulator.studies.micro.core import core_gemm
+from dieshot.simulator.studies.micro.core import CoreChoice, core_gemm
 
 OVERLAPS = ("none", "folds")
 KINDS = ("systolic", "bit_serial", "in_memory")
@@ -32,16 +32,13 @@ def array(
     n_stored_tiles: int = 1,
     window: str | None = None,
     seed: int = 0,
-    memory: str | None = None,
-    latency: str = "100ns",
-    scratchpad: str = "32MiB",
-    clock: str = "1GHz",
+    core: CoreChoice | None = None,
 ) -> dict[str, Any]:
     """Time a GEMM 'M,N,K' on an array 'RxC' with all operands in its scratchpad; return a JSON-ready record.
 
     cycles: the last cycle of work, counted from 0 (SCALE-Sim's figure); occupied_cycles: one more. density: '1', 'N:M'
     along K, or a share of weights kept at random (`seed`). window: 'START:STOP', cycles whose busy PEs are returned.
-    memory: run the GEMM on a core with this memory too (see `core_gemm`). InputError for anything that is not such.
+    core: run the GEMM from memory to memory too (see `CoreChoice`). InputError for anything that is not such.
     """
     refuse_unknown("dataflow", dataflow, DATAFLOWS)
     refuse_unknown("overlap", overlap, OVERLAPS)
@@ -68,7 +65,7 @@ def array(
         nonzeros = draw_nonzeros(work.N, work.K, share, seed)
         done = folds.time_packed_gemm(built, work, dataflow, nonzeros)
         macs = work.M * int(nonzeros.sum())
-    if memory is not None and share is not None:
+    if core is not None and share is not None:
         raise InputError("a core runs dense or N:M", key="density", value=density, expected="1 or N:M with --memory")
     record = {
         "array": f"{rows}x{columns}",
@@ -80,8 +77,8 @@ def array(
         "density": density,
         **_outcome(built, work, done, macs),
     }
-    if memory is not None:
-        record["core"] = core_gemm(built, work, dataflow, memory, latency, scratchpad, clock)
+    if core is not None:
+        record["core"] = core_gemm(built, work, dataflow, record["words"], core)
     return record if window is None else record | {"busy_pes": busy_window(done, window)}
 
 
