@@ -80,17 +80,77 @@ def test_a_slow_receiver_holds_back_the_sender() -> None:
     assert state[channel.S_BLOCKED] > 0.5 * finishes[0]
 
 
-@pytest.mark.parametrize("load", [0.3, 0.5, 0.8])
-def test_random_arrivals_wait_as_queue_theory_says(load: float) -> None:
-    n, service = 1_000_000, 1000
-    gaps = np.random.default_rng(7).exponential(service / load, n)
+@given(
+    st.integers(1, 50), st.integers(0, 400), st.integers(0, 50), st.integers(0, 400), st.integers(1, 40),
+    st.integers(1, 200),
+)  # fmt: skip
+def test_a_window_of_credits_sends_so_many_a_round_trip(
+    flit: int, latency: int, drain: int, credit: int, n_credits: int, n: int
+) -> None:
+    drain = min(drain, flit)  # the receiver keeps up
+    _, _, finishes, state, _ = carry((flit, 0, latency, drain, credit), n_credits, False, [(0, 0, n)])
+    period = max(n_credits * flit, flit + latency + drain + credit)
+    windows, rest = divmod(n - 1, n_credits)
+    assert finishes[0] == windows * period + rest * flit + flit + latency + drain
+    assert state[channel.S_BLOCKED] == windows * (period - n_credits * flit)
+
+
+@given(
+    st.integers(1, 8),
+    st.integers(1, 8),
+    st.integers(0, 7),
+    st.integers(0, 400),
+    st.integers(0, 400),
+    st.integers(1, 40),
+)
+def test_whole_packets_wait_for_the_credits_that_they_lack(
+    packet: int, n_packets: int, spare: int, latency: int, credit: int, n: int
+) -> None:
+    flit, spare = 10, spare % packet
+    _, starts, _, _, _ = carry((flit, 0, latency, 0, credit), packet * n_packets + spare, True, [(0, 0, packet)] * n)
+    period = max(n_packets * packet * flit, (packet - spare) * flit + latency + credit)
+    assert starts == [i // n_packets * period + i % n_packets * packet * flit for i in range(n)]
+
+
+@pytest.mark.parametrize("block", [10, 40, 170])
+def test_codewords_cost_half_of_their_length_on_average(block: int) -> None:
+    flit, latency = 10, 100
+    items = [(i * (20 * block + 1), 0, 1) for i in range(block)]  # every place in a codeword once
+    _, starts, finishes, _, _ = carry((flit, block, latency, 0, 0), 64, False, items)
+    waits = [finish - start - flit - latency for start, finish in zip(starts, finishes, strict=True)]
+    assert sorted(waits) == list(range(block))
+    whole = carry((flit, block, latency, 0, 0), 64, False, [(0, 0, 20 * block)])[2]
+    assert whole == [20 * block * flit + latency]  # a stream of whole codewords waits for none of them
+
+
+def mean_wait(load: float, flits: Any, flit_time: int = 100) -> tuple[float, float, float]:
+    """Return the mean wait of random arrivals, what Pollaczek and Khinchine say, and how busy the wire was."""
+    n = len(flits)
+    service = flits * flit_time
+    gaps = np.random.default_rng(7).exponential(float(service.mean()) / load, n)
     items = np.zeros((n, channel.N_ITEM), np.int64)
     items[:, channel.I_ARRIVAL] = np.cumsum(gaps).astype(np.int64)
-    items[:, channel.I_FLITS] = 4
-    _, starts, _, state, _ = carry((service // 4, 0, 5000, 0, 0), 4096, False, items)
+    items[:, channel.I_FLITS] = flits
+    _, starts, _, state, _ = carry((flit_time, 0, 5000, 0, 0), 4096, False, items)
     wait = float(np.mean(np.array(starts) - items[:, channel.I_ARRIVAL]))
-    assert wait == pytest.approx(load * service / (2 * (1 - load)), rel=0.03)  # M/D/1, Pollaczek and Khinchine
-    assert state[channel.S_BUSY] / state[channel.S_WIRE] == pytest.approx(load, rel=0.01)
+    second_moment = float((service.astype(float) ** 2).mean())
+    expected = load / float(service.mean()) * second_moment / (2 * (1 - load))
+    return wait, expected, float(state[channel.S_BUSY] / state[channel.S_WIRE])
+
+
+@pytest.mark.parametrize("load", [0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("mix", ["alike", "short and long", "geometric"])
+def test_random_arrivals_wait_as_queue_theory_says(mix: str, load: float) -> None:
+    random = np.random.default_rng(11)
+    n = 1_500_000 if load > 0.8 else 500_000
+    flits = {
+        "alike": lambda: np.full(n, 4),
+        "short and long": lambda: random.choice([1, 9], n),
+        "geometric": lambda: random.geometric(0.1, n),
+    }[mix]()
+    wait, expected, busy = mean_wait(load, flits)
+    assert wait == pytest.approx(expected, rel=0.03)
+    assert busy == pytest.approx(load, rel=0.01)
 
 
 @pytest.mark.nojit

@@ -5,11 +5,17 @@ from typing import Any
 
 import pytest
 
+import dieshot
 from dieshot.simulator.cli.main import main
 from dieshot.simulator.studies.micro.collective import collective
 from dieshot.simulator.studies.micro.link import bytes_of, link
+from dieshot.simulator.studies.micro.topology import n_chips_of
+from dieshot.simulator.studies.setup import set_up
+from dieshot.traces.make import make_operator
+from dieshot.traces.work import Formats
 
 LINK = "nvlink4-nvswitch"
+BF16 = Formats("bf16", None, "bf16")
 
 
 def test_an_idle_link_takes_wire_codeword_and_hop() -> None:
@@ -37,13 +43,92 @@ def test_a_small_buffer_bounds_the_rate() -> None:
 
 
 def test_the_fastest_algorithm_is_chosen_and_its_links_told() -> None:
-    record = collective("dgx-h100", "all-reduce", "1MiB")
+    record = collective("dgx-h100", "all-reduce", "1MiB", "ideal")
     assert record["time_s"] == min(record["tried_time_s"].values())
     assert len(record["links"]) == 16
     assert all(0 < each["utilization"] <= 1 for each in record["links"])
     assert record["bus_bandwidth_bytes_per_s"] == pytest.approx(1.75 * record["algorithm_bytes_per_s"])
-    assert collective("dgx-h100", "all-reduce", "4KiB")["algorithm"] == "one-shot"
-    assert collective("dgx-h100", "all-reduce", "64MiB")["algorithm"] == "in-switch"
+    assert collective("dgx-h100", "all-reduce", "4KiB", "ideal")["algorithm"] == "one-shot"
+    assert collective("dgx-h100", "all-reduce", "64MiB", "ideal")["algorithm"] == "in-switch"
+
+
+def in_a_run(system: str, kind: str, n_chips: int, n_bytes: int) -> float:
+    fabric = set_up(system).fabric
+    assert fabric is not None
+    operator = make_operator("sum", kind, {"elements": n_bytes // 2, "group": n_chips}, BF16, "x")
+    return fabric.carry_out(operator, n_chips, record=False).duration_fs / 1e15
+
+
+@pytest.mark.parametrize("n_chips", [2, 3, 8])
+@pytest.mark.parametrize("size", ["2", "64KiB", "1MiB", "300MiB"])
+@pytest.mark.parametrize(("kind", "operator"), [("all-reduce", "all_reduce"), ("all-gather", "all_gather")])
+def test_by_default_a_collective_takes_as_long_as_in_a_run(kind: str, operator: str, size: str, n_chips: int) -> None:
+    record = collective("dgx-h100", kind, size, n_chips=n_chips)
+    assert record["time_s"] == in_a_run("dgx-h100", operator, n_chips, bytes_of("--bytes", size))
+    assert record["model"].startswith("as in a run")
+
+
+@pytest.mark.parametrize("size", ["2", "64KiB", "1MiB", "64MiB"])
+def test_an_ideal_schedule_bounds_what_a_run_has(size: str) -> None:
+    ideal = collective("dgx-h100", "all-reduce", size, "ideal")
+    assert ideal["model"].startswith("ideal schedule")
+    assert ideal["time_s"] <= 1.01 * collective("dgx-h100", "all-reduce", size)["time_s"]
+
+
+def test_a_run_places_the_very_collective_that_micro_shows() -> None:
+    run = dieshot.run("dgx-h100", "llama-3-8b", prompt=512, generate=1, tensor_parallel=8)
+    reduces = run.operators[run.operators.kind == "all_reduce"]
+    assert len(reduces)
+    for n_bytes, duration_fs in set(zip(reduces.output_bytes, reduces.duration_fs, strict=True)):
+        assert collective("dgx-h100", "all-reduce", str(n_bytes))["time_s"] == duration_fs / 1e15
+
+
+def test_both_models_say_what_they_lean_on() -> None:
+    as_in_a_run, ideal = (collective("dgx-h100", "all-reduce", "1MiB", name) for name in (None, "ring"))
+    assert ideal["assumed"] == ["hop_latency", "protocol_efficiency", "energy"]
+    assert ideal["fitted"] == []
+    assert set(as_in_a_run["assumed"]) >= {"hop_latency", "protocol_efficiency", "energy"}
+    assert "read_window" in as_in_a_run["fitted"]
+
+
+def test_energy_is_that_of_the_bits_from_chip_to_chip() -> None:
+    size, per_bit_j = 1 << 20, 5.5e-12
+    for topology in ("switch:8", "ring:8"):
+        record = collective("dgx-h100", "all-gather", "1MiB", "ring", topology=topology)
+        assert record["link_energy_j"] == pytest.approx(7 * size * 8 * per_bit_j)
+    assert link(LINK, "1MiB", n=3)["link_energy_j"] == pytest.approx(3 * size * 8 * per_bit_j)
+    cell = collective("dgx-h100", "all-gather", "1MiB")
+    flags = 8 * 7 * 128  # a flag follows each share
+    assert cell["link_energy_j"] == pytest.approx((7 * size + flags) * 8 * per_bit_j)
+
+
+@pytest.mark.parametrize(
+    "topology", ["mesh:4x2", "torus:2x2x2", "tree:2x4", "fat-tree:2x4", "dragonfly:4x2", "dragonfly:3x3", "torus:1x5"]
+)
+def test_all_topologies_are_joined_and_obey_their_degree(topology: str) -> None:
+    record = collective("dgx-h100", "all-reduce", "1MiB", topology=topology)
+    assert record["chips"] == n_chips_of(topology)
+    assert 0 < max(each["utilization"] for each in record["links"]) <= 1
+    there = {(each["from"], each["to"]) for each in record["links"]}
+    assert {(b, a) for a, b in there} == there
+
+
+def test_as_much_goes_up_a_fat_tree_as_comes_in() -> None:
+    flat, fat, thin = (
+        collective("dgx-h100", "all-to-all", "64MiB", "direct", topology=topology, sets=["fabric.max_chips=16"])
+        for topology in ("switch:16", "fat-tree:4x4", "tree:4x4")
+    )
+    assert fat["time_s"] < 1.3 * flat["time_s"]
+    # 12 of 16 shares of 4 chips leave through one link
+    assert thin["time_s"] == pytest.approx(4 * 12 / 15 * flat["time_s"], rel=0.05)
+
+
+@pytest.mark.parametrize(("level", "message"), [("flit", "64KiB"), ("packet", "3KiB")])
+@pytest.mark.parametrize("buffer", ["4KiB", "16KiB", "32KiB", "128KiB"])
+def test_throughput_is_the_lesser_of_wire_and_credits(level: str, message: str, buffer: str) -> None:
+    sets = [f"fabric.layers.receiver_buffer={buffer}"]
+    record = link(LINK, message, n=2000, load=2, arrivals="even", level=level, sets=sets)
+    assert record["throughput_bytes_per_s"] == pytest.approx(record["credit_bound_bytes_per_s"], rel=0.02)
 
 
 @pytest.mark.parametrize(("topology", "edges"), [("ring:8", 16), ("torus:4x4", 64), ("full:5", 20)])
@@ -86,7 +171,14 @@ def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["link", LINK, "--level", "flits"], "'flit'"),
         (["link", LINK, "--level", "packet", "--bytes", "1MiB"], "buffer"),
         (["link", LINK, "--set", "fabric.layers.fec_latensy=1ns"], "fec_latency"),
-        (["link", LINK, "--bytes", "1PiB", "--n", "1"], "2**62"),
+        (["link", LINK, "--bytes", "1PiB", "--n", "1"], "too many flits"),
+        (["link", LINK, "--bytes", "1KiB", "--n", "1000000", "--load", "1e-9"], "2**62"),
+        (["collective", "dgx-h100", "all-reduce", "--bytes", "1PiB"], "2**62"),
+        (["collective", "dgx-h100", "all-reduce", "--bytes", "1PiB", "--algorithm", "ring"], "2**62"),
+        (["collective", "dgx-h100", "all-reduce", "--bytes", "9223372036854775807"], "at most 1 PiB"),
+        (["collective", "dgx-h100", "all-reduce", "--set", "fabric.rate=1B/s", "--algorithm", "ring"], "too slow"),
+        (["collective", "dgx-h100", "all-reduce", "--topology", "dragonfly:9"], "dragonfly:5x4"),
+        (["collective", "dgx-h100", "all-reduce", "--topology", "torus:4x4x4x4"], "torus:4x2"),
         (["collective", "dgx-h100", "all-reduse"], "'all-reduce'"),
         (["collective", "dgx-h10", "all-reduce"], "'dgx-h100'"),
         (["collective", "h100-sxm", "all-reduce"], "no links"),
@@ -103,8 +195,8 @@ def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["collective", "dgx-h100", "all-reduce", "--chunks", "0"], "--chunks"),
         (["collective", "dgx-h100", "all-reduce", "--chunks", "5000"], "--chunks"),
         (
-            ["collective", "dgx-h100", "all-reduce", "--topology", "ring:200", "--algorithm", "one-shot"],
-            "transfers among 200",
+            ["collective", "dgx-h100", "all-reduce", "--topology", "ring:800", "--algorithm", "ring", "--chunks", "8"],
+            "transfers among 800",
         ),
     ],
 )

@@ -30,7 +30,7 @@ MOST_TRANSFERS = 4_000_000
 IN_SWITCH = "in-switch"
 IDEAL = "ideal"
 AS_IN_A_RUN = "as in a run: the library's kernels and buffers fitted to measured collectives"
-IDEAL_SCHEDULE = "ideal schedule: links, launch and adding; no set-up of a library, no bound on reads"
+IDEAL_SCHEDULE = "ideal schedule: launch, all ready, links and adding; no set-up of a library, no bound on reads"
 # Bytes over a chip's links per byte of the collective, as nccl-tests counts them, times n.
 RUN_OPERATORS = {"all-reduce": "all_reduce", "all-gather": "all_gather"}
 BUS_SHARES = {"all-reduce": 2, "reduce-scatter": 1, "all-gather": 1, "all-to-all": 1}

@@ -16,11 +16,12 @@ from dieshot.simulator.errors import InputError, listed, nearest_name
 from dieshot.simulator.params import LinkParameters, find_document, overrides_of, parse_overrides, resolve
 from dieshot.simulator.params.unit import conversion
 
-FS = 10**15
+FS = 10**15  # of a second, and fJ of a joule
 ARRIVALS = ("poisson", "even")
 LEVELS = ("flit", "packet")
 MOST_BYTES = 1 << 50
 MOST_ITEMS = 100_000_000
+MOST_FLITS = 10_000_000_000  # half a minute
 
 
 def link(
@@ -37,7 +38,8 @@ def link(
     """Send `n` messages over one link (one direction) of a link document at a share `load` of its wire.
 
     message: payload of each, such as "64KiB". arrivals: "poisson" or "even". level: "flit" or "packet" (a message
-    starts only when the far buffer has room for all of it). Senders take turns at random. Returns times in s.
+    starts only when the far buffer has room for all of it). Senders take turns at random. Returns times in s; what
+    credits allow at most, `credit_bound_bytes_per_s`, is of payload, as are throughput and energy.
     """
     refuse_unknown("--arrivals", arrivals, ARRIVALS)
     refuse_unknown("--level", level, LEVELS)
@@ -61,6 +63,9 @@ def _measure(
     timing = part.channel_timing(parameters)
     n_flits = math.ceil(bytes_ / (parameters.protocol_efficiency * timing.flit_bytes))
     service_fs = n_flits * timing.flit_fs
+    if n * n_flits > MOST_FLITS:
+        problem = f"too many flits at {n_flits} a message"
+        raise InputError(problem, key="--n", value=n, expected=f"at most {MOST_FLITS:,} in all")
     random = np.random.default_rng(seed)
     gaps = random.exponential(service_fs / load, n) if arrivals == "poisson" else np.full(n, service_fs / load)
     times = np.cumsum(gaps)
@@ -95,9 +100,27 @@ def _measure(
         else None,
         "blocked_fraction": channel.blocked_fs / max(1, span_fs),
         "credits": timing.n_credits,
+        "credit_bound_bytes_per_s": _credit_bound(timing, level, n_flits, bytes_),
         "bytes_sent": int(channel.sent_flits.sum()) * timing.flit_bytes,
+        "link_energy_j": n * bytes_ * 8 * parameters.energy / FS,
         "simulator_flits_per_s": n * n_flits / max(wall_s, 1e-9),
     }
+
+
+def _credit_bound(timing: Any, level: str, n_flits: int, bytes_: int) -> float:
+    """Return the payload rate at which the buffer's credits are all on the way there or back (B/s), at most the wire's.
+
+    A flit holds its credit for the round trip and waits half a codeword on average. So many whole packets as fit into
+    the buffer go in a round trip; the next waits for those credits of the first that the room left over does not spare.
+    """
+    unit = n_flits if level == "packet" else 1
+    n_units, spare = divmod(timing.n_credits, unit)
+    codeword_fs = max(0, timing.block_fs - timing.flit_fs) / 2
+    round_trip_fs = (
+        (unit - spare) * timing.flit_fs + codeword_fs + timing.latency_fs + timing.drain_fs + timing.credit_fs
+    )
+    flits_per_fs = min(1 / timing.flit_fs, n_units * unit / round_trip_fs)
+    return float(flits_per_fs * FS * bytes_ / n_flits)
 
 
 def _warm_up(part: Any, timing: Any) -> None:
