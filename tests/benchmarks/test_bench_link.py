@@ -39,3 +39,20 @@ def test_ring_all_reduce_as_the_reference_does_it(benchmark: BenchmarkFixture, s
     n_transfers = benchmark(run)
     benchmark.extra_info["transfers_per_s"] = n_transfers / benchmark.stats.stats.median
     benchmark.extra_info["reference_wall_s"] = 0.01  # ASTRA-sim analytical, one process, start included
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "topology", "n_chips"), [("one-shot", "ring:64", 64), ("direct", "switch:256", 256)]
+)
+def test_all_reduce_of_many_chips(benchmark: BenchmarkFixture, algorithm: str, topology: str, n_chips: int) -> None:
+    plan = schedule("all-reduce", algorithm, n_chips, 1 << 26, 8 if algorithm == "one-shot" else 1)
+
+    def run() -> int:
+        env = simpy.Environment()
+        network = LinkNetwork(env, chip_graph(topology, 2_500_000_000, 350_000_000))
+        env.run(Collective(env, algorithm, network, plan, EndpointCosts()).process)
+        return sum(len(network.route(t.source, t.destination)) for t in plan.transfers)
+
+    n_hops = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
+    benchmark.extra_info["hops_per_s"] = n_hops / benchmark.stats.stats.median
+    benchmark.extra_info["transfers_per_s"] = len(plan.transfers) / benchmark.stats.stats.median
