@@ -112,7 +112,7 @@ def time_folds(array: ArrayTiming, loads: bool, state: Rows, folds: Rows, name: 
     status = pass_folds(tail, switch, read, step, array.buffers, state, folds, len(folds), times)
     if status != OK:
         problem = f"{name}: fold {-1 - status} cannot be timed, its cycles are negative or pass {LIMIT}"
-        raise InputError(problem, value=folds[-1 - status].tolist())
+        raise InputError(problem, value=", ".join(map(str, folds[-1 - status].tolist())))
     return times
 
 

@@ -24,6 +24,8 @@ from dieshot.kernels.systolic import (
 )
 from dieshot.simulator.errors import InputError, listed, nearest_name
 
+MOST_PACKED = 1 << 25  # columns of all folds together
+
 DATAFLOWS = {"ws": "weight_stationary", "os": "output_stationary", "is": "input_stationary"}
 
 
@@ -183,7 +185,10 @@ def time_gemm(array: ArrayTiming, gemm: Gemm, dataflow: str) -> GemmPass:
 
 @dataclass(frozen=True)
 class PackedPass:
-    """A GEMM with unstructured zeros timed on an array: starts (folds), rows and steps of every column (folds, C)."""
+    """A GEMM with unstructured zeros timed on an array: starts (folds), rows and steps of every column (folds, C).
+
+    busy_pe_cycles counts zeros that a PE multiplies, where the dataflow cannot leave them out.
+    """
 
     array: ArrayTiming
     starts: Rows
@@ -215,24 +220,56 @@ class PackedPass:
 def time_packed_gemm(array: ArrayTiming, gemm: Gemm, dataflow: str, kept: NDArray[np.int64]) -> PackedPass:
     """Time a GEMM whose zero weights are left out, each column packing its own; kept (N): nonzeros of every column.
 
-    A tile lasts as long as its fullest column. InputError where the dataflow streams weights past fixed inputs.
+    A tile lasts as long as its fullest column. InputError where the dataflow streams weights past inputs that stay, or
+    there are too many folds.
     """
     fold(gemm, dataflow)
     if dataflow == "is":
-        raise InputError(
-            "unstructured density needs weights that stay or sums that stay", value="is", expected="ws, os"
-        )
+        raise InputError("weights that stream are not packed by column", value="is", expected="ws, os")
     tiles = -(-gemm.N // array.columns)
+    _refuse_many(tiles * array.columns)
     padded = np.zeros(tiles * array.columns, np.int64)
     padded[: gemm.N] = kept
     by_tile = padded.reshape(tiles, array.columns)
+    n_folds = (
+        int((-(-by_tile.max(axis=1) // array.rows)).sum()) if dataflow == "ws" else tiles * -(-gemm.M // array.rows)
+    )
+    _refuse_many(n_folds * array.columns)
     rows, steps = (_stationary if dataflow == "ws" else _streaming)(array, gemm, by_tile)
+    return _time_columns(array, rows, steps, dataflow == "ws")
+
+
+def time_skipping_gemm(array: ArrayTiming, gemm: Gemm, nonempty: NDArray[np.int64]) -> PackedPass:
+    """Time an input-stationary GEMM with zero weights; nonempty (row tiles): streamed vectors that are not all zeros.
+
+    The sums of a column meet a whole vector of weights, so nothing less than a vector can be left out. InputError for
+    too many folds.
+    """
+    row_tiles, column_tiles = -(-gemm.K // array.rows), -(-gemm.M // array.columns)
+    _refuse_many(row_tiles * column_tiles * array.columns)
+    used_rows, used_columns = np.full(row_tiles, array.rows), np.full(column_tiles, array.columns)
+    used_rows[-1] = gemm.K - (row_tiles - 1) * array.rows
+    used_columns[-1] = gemm.M - (column_tiles - 1) * array.columns
+    used = np.repeat(np.arange(array.columns) < used_columns[:, None], row_tiles, axis=0)
+    rows = np.where(used, np.tile(used_rows, column_tiles)[:, None], 0)
+    steps = np.where(used, np.tile(nonempty, column_tiles)[:, None], 0)
+    return _time_columns(array, rows, steps, True)
+
+
+def _refuse_many(columns: int) -> None:
+    if columns > MOST_PACKED:
+        expected = f"folds of at most {MOST_PACKED} columns together"
+        raise InputError("too many folds with unstructured density", value=columns, expected=expected)
+
+
+def _time_columns(array: ArrayTiming, rows: Rows, steps: Rows, loads: bool) -> PackedPass:
+    """Time folds whose columns use `rows` and make `steps` each (folds, C); empty folds are left out."""
     longest = steps.max(axis=1, initial=0)
     rows, steps, longest = rows[longest > 0], steps[longest > 0], longest[longest > 0]
     folds = np.zeros((len(rows), N_FOLD), np.int64)
     folds[:, N_STEPS], folds[:, COUNT] = longest, 1
-    folds[:, LOAD_CYCLES] = array.load_cycles if dataflow == "ws" else 0
-    times = time_folds(array, dataflow == "ws", np.zeros(N_STATE, np.int64), folds)
+    folds[:, LOAD_CYCLES] = array.load_cycles if loads else 0
+    times = time_folds(array, loads, np.zeros(N_STATE, np.int64), folds)
     starts = np.ascontiguousarray(times[:, FIRST_START])
     return PackedPass(array, starts, rows, steps, int(times[:, END].max(initial=0)))
 

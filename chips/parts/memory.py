@@ -84,7 +84,9 @@ class DramMemory:
         geometry = self.parameters.geometry
         n = int(loop.count_bursts(geometry.burst, transfers))
         if n < 0:
-            raise InputError(f"transfer {-1 - n} is out of range", value=transfers[-1 - n].tolist())
+            raise InputError(
+                f"transfer {-1 - n} is out of range", value=", ".join(map(str, transfers[-1 - n].tolist()))
+            )
         addresses, is_write, transfer = (np.empty(n, np.int64) for _ in range(3))
         loop.cut_into_bursts(geometry.burst, transfers, addresses, is_write, transfer)
         channel, bank, row = self.map.decode(addresses)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dieshot.chips.parts.array import bit_serial, digital_in_memory, systolic, time_folds
-from dieshot.chips.parts.fold import DATAFLOWS, Gemm, time_gemm, time_packed_gemm
+from dieshot.chips.parts.fold import DATAFLOWS, Gemm, time_gemm, time_packed_gemm, time_skipping_gemm
 from dieshot.kernels.systolic import END, FIRST_START, LAST_START, LIMIT, N_STATE, STALL_STATIONARY, STALL_STREAM
 from dieshot.simulator.errors import InputError
 
@@ -37,11 +37,11 @@ def naive_pass(dataflow: str, R: int, C: int, a: Any, b: Any, buffers: int, swit
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 @settings(max_examples=40)
-@given(st.integers(1, 5), st.integers(1, 5), st.tuples(EXTENT, EXTENT, EXTENT), st.integers(0, 2), st.integers(0, 3))
+@given(SIDE, SIDE, st.tuples(EXTENT, EXTENT, EXTENT), st.integers(0, 2), st.integers(0, 3))
 def test_array_acts_as_registers_moved_one_by_one(
     dataflow: str, R: int, C: int, shape: tuple[int, int, int], buffers: int, switch: int
 ) -> None:
-    M, N, K = (extent % 9 + 1 for extent in shape)
+    M, N, K = shape
     draw = np.random.default_rng(M * 100 + N * 10 + K)
     a, b = draw.integers(-9, 9, (M, K)), draw.integers(-9, 9, (K, N))
     slow = naive_pass(dataflow, R, C, a, b, buffers, switch)
@@ -53,6 +53,20 @@ def test_array_acts_as_registers_moved_one_by_one(
     assert record.tolist() == [slow.busy.get(cycle, 0) for cycle in range(slow.end)]
     assert sum(fast.terms.values()) == fast.end_cycle
     assert record.sum() == fast.busy_pe_cycles == M * N * K
+
+
+@pytest.mark.parametrize("R", range(1, 17))
+def test_one_fold_keeps_the_pes_of_its_diagonals_at_work(R: int) -> None:
+    for C in range(1, 17):
+        lag = np.add.outer(np.arange(R), np.arange(C)).ravel()
+        for T in range(1, 17):
+            cycle = np.arange(R + C + T - 2)
+            diagonal = ((cycle[:, None] >= lag) & (cycle[:, None] < lag + T)).sum(axis=1)
+            for dataflow, shape, load in (("ws", (T, C, R), R), ("is", (C, T, R), R), ("os", (R, C, T), 0)):
+                done = time_gemm(systolic(R, C, "none"), Gemm(*shape), dataflow)
+                assert done.end_cycle == load + R + C + T - 2
+                record = done.busy_pes(0, done.end_cycle)
+                assert not record[:load].any() and (record[load:] == diagonal).all()
 
 
 @given(SIDE, SIDE, SIDE)
@@ -173,6 +187,27 @@ def test_packed_columns_multiply_every_weight_kept(
         alike = time_gemm(array, Gemm(M, len(kept), kept[0]), dataflow)
         assert done.end_cycle == alike.end_cycle
         assert record[:-1].tolist() == alike.busy_pes(0, alike.end_cycle).tolist()
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.tuples(EXTENT, EXTENT, EXTENT), st.integers(0, 10), st.booleans())
+def test_vectors_of_zeros_are_not_streamed_past_inputs_that_stay(
+    R: int, C: int, shape: tuple[int, int, int], tenths: int, overlap: bool
+) -> None:
+    M, N, K = shape
+    weights = np.random.default_rng(M + N + K).random((K, N)) < tenths / 10
+    array, gemm = systolic(R, C, "folds" if overlap else "none"), Gemm(M, N, K)
+    nonempty = [int(weights[low : low + R].any(axis=0).sum()) for low in range(0, K, R)]
+    done = time_skipping_gemm(array, gemm, np.array(nonempty, np.int64))
+    record = done.busy_pes(0, done.end_cycle + 1)
+    assert record.sum() == done.busy_pe_cycles == M * sum(min(R, K - R * i) * n for i, n in enumerate(nonempty))
+    dense = time_gemm(array, gemm, "is")
+    assert done.end_cycle <= dense.end_cycle
+    if all(n == N for n in nonempty):
+        assert done.end_cycle == dense.end_cycle
+        assert record[:-1].tolist() == dense.busy_pes(0, dense.end_cycle).tolist()
+    if not overlap:
+        fold_cycles = [array.load_cycles + n + array.tail_cycles for n in nonempty if n]
+        assert done.end_cycle == -(-M // C) * sum(fold_cycles)
 
 
 def test_bit_serial_and_in_memory_arrays_take_a_cycle_a_bit() -> None:

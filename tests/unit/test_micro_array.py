@@ -38,6 +38,8 @@ def test_one_buffer_density_and_record(capsys: pytest.CaptureFixture[str]) -> No
     drawn = answer(capsys, "array 8x8 --gemm 20,16,64 --density 0.25 --seed 3 --record 0:1000")
     assert sum(drawn["busy_pes"]) == drawn["macs"] == drawn["busy_pe_cycles"]
     assert drawn["cycles"] < answer(capsys, "array 8x8 --gemm 20,16,64")["cycles"]
+    drawn = answer(capsys, "array 8x8 --gemm 20,16,64 --density 0.25 --dataflow is --record 0:1000")
+    assert drawn["macs"] < sum(drawn["busy_pes"]) == drawn["busy_pe_cycles"] < 20 * 16 * 64
     bits = answer(capsys, "array 8x8 --gemm 20,8,8 --kind bit_serial --bits 4")
     assert bits["occupied_cycles"] == 8 + 20 * 4 + 14
 
@@ -88,7 +90,14 @@ def test_strides_and_conflicts(capsys: pytest.CaptureFixture[str]) -> None:
         ("array 8x8 --gemm 4,4,-4", "expected M,N,K"),
         ("array 8x8 --gemm 4,4,4 --density 5:4", "density: not a density"),
         ("array 8x8 --gemm 4,4,4 --density nan", "density: not a density"),
-        ("array 8x8 --gemm 4,4,4 --density 0.5 --dataflow is", "unstructured density"),
+        ("array 8x8 --gemm 4,4,4 --density 0.0", "density: not a density"),
+        ("array 8x8 --gemm 4,4,4 --density 0.000001", "no weight is left"),
+        ("array 1x1 --gemm 1,1,999999999999 --density 0.5", "too many folds with unstructured density"),
+        ("array 8x8 --gemm 999999999999,3,9 --density 0.5 --dataflow os", "too many folds with unstructured density"),
+        ("array 8x8 --gemm 9,3,999999999999 --density 0.5 --dataflow is", "gemm: out of range"),
+        ("array 8x8 --gemm 9223372036854775807,1,1", "expected M,N,K"),
+        ("array 8x8 --gemm 0,1,1", "expected M,N,K"),
+        ("array 8x8 --gemm 999999,999999,999999 --kind bit_serial --bits 1024", "cannot be timed"),
         ("array 8x8 --gemm 4,4,4 --buffers 3", "buffers: out of range; expected 1 to 2; got 3"),
         ("array 8x8 --gemm 4,4,4 --bufers 2", "No such option: --bufers"),
         ("array 8x8 --gemm 4,4,4 --record 9:3", "record: not a window"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 from typing import Any
 
@@ -15,7 +16,7 @@ OVERLAPS = ("none", "folds")
 KINDS = ("systolic", "bit_serial", "in_memory")
 DATAFLOWS = ("ws", "os", "is")
 MOST_RECORDED_CYCLES = 1 << 27
-MOST_COLUMNS = 1 << 27
+MOST_COLUMNS = 1 << 25
 LARGEST_EXTENT = 1 << 40
 
 
@@ -62,9 +63,8 @@ def array(
         done = folds.time_gemm(built, work, dataflow)
         macs = work.M * work.N * work.n_kept
     else:
-        nonzeros = draw_nonzeros(work.N, work.K, share, seed)
-        done = folds.time_packed_gemm(built, work, dataflow, nonzeros)
-        macs = work.M * int(nonzeros.sum())
+        done, nonzeros = _time_sparse(folds, built, work, dataflow, share, seed)
+        macs = work.M * nonzeros
     if core is not None and share is not None:
         raise InputError("a core runs dense or N:M", key="density", value=density, expected="1 or N:M with --memory")
     record = {
@@ -123,11 +123,23 @@ def parse_density(text: str) -> tuple[int, int, float | None]:
     return 1, 1, None if share == 1.0 else share
 
 
-def draw_nonzeros(n_columns: int, n_weights: int, share: float, seed: int) -> Any:
-    """Draw how many of the weights of every column are kept (n_columns), each with probability `share`."""
-    refuse_outside("gemm", n_columns, 1, MOST_COLUMNS)
+def _time_sparse(folds: Any, built: Any, work: Any, dataflow: str, share: float, seed: int) -> tuple[Any, int]:
+    """Time a GEMM whose weights are kept with probability `share` each; return it with the number of them."""
+    if dataflow != "is":
+        nonzeros = draw_nonzeros(work.K, (work.N,), share, seed)
+        return folds.time_packed_gemm(built, work, dataflow, nonzeros), int(nonzeros.sum())
+    n_tiles = -(-work.K // built.rows)
+    rest = work.K - (n_tiles - 1) * built.rows
+    rows = np.array([[built.rows]] * (n_tiles - 1) + [[rest]]) if n_tiles <= MOST_COLUMNS else built.rows
+    nonzeros = draw_nonzeros(rows, (n_tiles, work.N), share, seed)
+    return folds.time_skipping_gemm(built, work, (nonzeros > 0).sum(axis=1)), int(nonzeros.sum())
+
+
+def draw_nonzeros(n_weights: Any, shape: tuple[int, ...], share: float, seed: int) -> Any:
+    """Draw how many of `n_weights` are kept (shape), each with probability `share`."""
+    refuse_outside("gemm", math.prod(shape), 1, MOST_COLUMNS)
     refuse_outside("seed", seed, 0, LARGEST_EXTENT)
-    drawn = np.random.default_rng(seed).binomial(n_weights, share, n_columns).astype(np.int64)
+    drawn = np.random.default_rng(seed).binomial(n_weights, share, shape).astype(np.int64)
     if not drawn.any():
         raise InputError("no weight is left", key="density", value=share, expected="a larger share")
     return drawn
