@@ -104,9 +104,11 @@ def multicast(
     arrival[root] = start_cycle
     for i in range(tree.shape[0]):
         channel = tree[i, 2]
-        start = max(arrival[tree[i, 0]], free_cycle[channel])
-        if not 0 <= start <= LIMIT or not 1 <= flits <= LIMIT or not 0 <= hop_cycles <= LIMIT:
+        ready = arrival[tree[i, 0]]
+        in_range = 0 <= ready <= LIMIT and 0 <= free_cycle[channel] <= LIMIT
+        if not in_range or not 1 <= flits <= LIMIT or not 0 <= hop_cycles <= LIMIT:
             return i
+        start = max(ready, free_cycle[channel])
         free_cycle[channel] = start + flits
         arrival[tree[i, 1]] = start + hop_cycles
     return IN_ORDER

@@ -24,10 +24,30 @@ Warmup = Annotated[int, typer.Option("--warmup", parser=option.AT_LEAST_0, metav
 Pattern = Annotated[
     str,
     typer.Option(
-        "--pattern", help="uniform, transpose, neighbour, hotspot; or one tree over all terminals: broadcast, reduce."
+        "--pattern",
+        help="uniform, transpose, complement, tornado, neighbour, hotspot; or one tree over all terminals: broadcast,"
+        " reduce.",
     ),
 ]
 Routing = Annotated[str, typer.Option("--routing", help="wormhole, circuit or static (slots reserved ahead).")]
+Speedup = Annotated[
+    int | None,
+    typer.Option(
+        "--speedup",
+        parser=option.AT_LEAST_1,
+        metavar="N",
+        help="Inputs of a switch a port has; 2, or 1 with one virtual channel.",
+    ),
+]
+Early = Annotated[
+    bool, typer.Option("--early", help="Reuse a virtual channel once the tail is sent, before its credits are back.")
+]
+FlitBytes = Annotated[
+    int, typer.Option("--flit-bytes", parser=option.AT_LEAST_1, metavar="N", help="Bytes a flit, for its energy.")
+]
+LinkMm = Annotated[
+    float | None, typer.Option("--link-mm", metavar="MM", help="Wire between two routers, for its energy.")
+]
 Saturation = Annotated[bool, typer.Option("--saturation", help="Search the highest stable rate as well.")]
 
 
@@ -43,6 +63,10 @@ def noc(
     routing: Routing = "wormhole",
     seed: option.Seed = 0,
     saturation: Saturation = False,
+    speedup: Speedup = None,
+    early: Early = False,
+    flit_bytes: FlitBytes = 32,
+    link_mm: LinkMm = None,
     as_json: option.Json = False,
     debug: option.Debug = False,
 ) -> None:
@@ -50,7 +74,10 @@ def noc(
     with reserved_stdout():
         from dieshot.simulator.studies.micro.noc import noc as measure
 
-        record = measure(network, rate, packet, vcs, buffer, cycles, warmup, pattern, routing, seed, saturation)
+        record = measure(
+            network, rate, packet, vcs, buffer, cycles, warmup, pattern, routing, seed, saturation, speedup, early,
+            flit_bytes, link_mm,
+        )  # fmt: skip
     if as_json:
         print_json(record)
     else:

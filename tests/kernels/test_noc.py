@@ -65,6 +65,7 @@ def test_network_acts_as_its_plain_twin(case: Any) -> None:
     assert outcome.delivered[:, 2].tolist() == packets[:, 2].tolist()
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("name", TOPOLOGIES)
 @pytest.mark.parametrize("flits", [1, 5])
 @pytest.mark.parametrize("link_cycles", [1, 3])
@@ -79,6 +80,7 @@ def test_a_lone_packet_takes_its_stages_once(name: str, flits: int, link_cycles:
         assert delivered.tolist() == [7, 7 + expected, flits]
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize(("extra", "slower"), [(0, False), (1, True)])
 def test_a_buffer_that_covers_the_credit_loop_never_stalls(extra: int, slower: bool) -> None:
     # The loop of a credit: crossbar and link 3 cycles, switch at once, back 2 and its own delay 2.
@@ -103,6 +105,7 @@ def test_nothing_is_lost_or_stuck_beyond_saturation(name: str, waits: bool, n_vc
     assert outcome.flit_hops == (hops[sources, outcome.packets[:, 1]] * outcome.packets[:, 2]).sum()
 
 
+@pytest.mark.nojit
 def test_a_torus_without_classes_gets_stuck_and_says_so() -> None:
     shape = topology("ring:4")
     rows = [(s, 0, (s + 2) % 4, 64) for s in (0, 2)] + [(s, 0, (s + 2) % 4, 64) for s in (1, 3)]
@@ -117,6 +120,7 @@ def test_a_torus_without_classes_gets_stuck_and_says_so() -> None:
         Network(looped, RouterParameters(1, 2, 1)).deliver(sources, packets, 0, 10**6, 10**6)
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize(
     ("packet", "words"),
     [
@@ -133,6 +137,7 @@ def test_packets_out_of_range_are_refused(packet: Any, words: str) -> None:
     assert words in str(error.value)
 
 
+@pytest.mark.nojit
 def test_packets_late_but_in_range_arrive() -> None:
     late = LATEST_CYCLE - 1000
     assert send("mesh:2x1", [(0, late, 1, 1)], stop=LATEST_CYCLE).delivered.tolist() == [[late, late + 10, 1]]

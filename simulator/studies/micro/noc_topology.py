@@ -1,9 +1,9 @@
 """Topologies of networks on a die as networkx graphs, and their routes, each computed once.
 
 Every route is a function of the router and the destination alone, and so is the class of virtual channels to take;
-classes order the channels such that no cycle of packets can wait for each other (Dally and Seitz, 1987). Class 0 is left
-for class 1 and never taken again, so packets that are past it may take what is free of both: class 1 is the way out that
-is always there (Duato, 1993).
+classes order the channels such that no cycle of packets can wait for each other (Dally and Seitz, 1987). Class 0 is
+left for class 1 and never taken again, so packets that are past it may take what is free of both: class 1 is the way
+out that is always there (Duato, 1993).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ EXAMPLES = {
 class Topology:
     """Routers 0.. as nodes of a directed graph, the router of every terminal, and the routes.
 
-    next_router and vc_class (routers, terminals): neighbour on the way (HERE at the end) and class (ANY: all). takes_any
-    (routers, terminals): whether the way out need not be used, given that a virtual channel is empty when it is taken.
+    next_router and vc_class (routers, terminals): neighbour on the way (HERE at the end) and class (ANY: all).
+    takes_any (routers, terminals): whether others than the class will do, if a virtual channel is empty when taken.
     """
 
     graph: nx.DiGraph[int]
