@@ -13,13 +13,19 @@ INSTALLED := $(VENV)/.installed-$(KEY)
 INSTALLED_DEV := $(VENV)/.installed-dev-$(KEY)
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 WORKERS ?= auto
+# SCALE-Sim needs an older numpy than the rest may have, so it is installed alone, beside.
+SCALE_SIM := $(VENV)/scale-sim
+SCALE_SIM_INSTALLED := $(SCALE_SIM)/.installed-$(KEY)
+export SCALE_SIM_NEEDS := import tomllib; file = open("pyproject.toml", "rb"); \
+    print(*tomllib.load(file)["project"]["optional-dependencies"]["scale-sim"], sep="\n")
 
-.PHONY: help run test bench lint format dev clean
+.PHONY: help run test bench scale-sim lint format dev clean
 
 help:
 	@echo "make run     install and simulate Llama 3 70B on eight H100 GPUs, one cycle log out"
 	@echo "make test    install the development tools and run the test suite"
 	@echo "make bench   measure the speed of kernels, engine and command line"
+	@echo "make scale-sim   install SCALE-Sim in an environment of its own, for make bench to run beside"
 	@echo "make lint    style and types"
 	@echo "make format  put every file into the house format"
 
@@ -37,7 +43,18 @@ test: $(INSTALLED_DEV)
 	@$(BIN)/pytest -q -n $(WORKERS)
 
 bench: $(INSTALLED_DEV)
-	@$(BIN)/pytest -q tests/benchmarks --benchmark-columns=min,median,stddev,rounds
+	@$(MAKE) --no-print-directory scale-sim || echo "SCALE-Sim does not install here, so it is not run side by side"
+	@DIESHOT_SCALE_SIM_PYTHON=$$(test ! -f $(SCALE_SIM_INSTALLED) || echo '$(CURDIR)/$(SCALE_SIM)/bin/python') \
+	    $(BIN)/pytest -q -rs tests/benchmarks --benchmark-columns=min,median,stddev,rounds
+
+scale-sim: $(SCALE_SIM_INSTALLED)
+	@:
+
+$(SCALE_SIM_INSTALLED): | $(BIN)/python
+	@$(BIN)/python -m venv $(SCALE_SIM)
+	@$(BIN)/python -c "$$SCALE_SIM_NEEDS" >$(SCALE_SIM)/requirements.txt
+	@$(SCALE_SIM)/bin/python -m pip install -qq --disable-pip-version-check -r $(SCALE_SIM)/requirements.txt
+	@touch $@
 
 lint: $(INSTALLED_DEV)
 	@$(BIN)/ruff check

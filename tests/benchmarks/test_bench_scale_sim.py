@@ -1,4 +1,4 @@
-"""SCALE-Sim side by side, where it is installed in an environment of its own (`pip install scalesim "numpy<2"`).
+"""SCALE-Sim side by side, where it is installed in an environment of its own (`make scale-sim`).
 
 DIESHOT_SCALE_SIM_PYTHON names the interpreter of that environment.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
+import random
 import subprocess
 import time
 from pathlib import Path
@@ -17,7 +18,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from dieshot.chips.parts.array import systolic
 from dieshot.chips.parts.fold import DATAFLOWS, Gemm, time_gemm
 
-PYTHON = os.environ.get("DIESHOT_SCALE_SIM_PYTHON")
+PYTHON = os.environ.get("DIESHOT_SCALE_SIM_PYTHON") or None
+SEED = 20260
 CONFIGURATION = """
 [general]
 run_name = run
@@ -58,6 +60,14 @@ CASES: list[Case] = [
 ]
 
 
+def drawn_cases() -> list[Case]:
+    """Return arrays of every aspect, each with GEMMs of ones, primes and what is left over beside the array."""
+    draw = random.Random(SEED)
+    shapes = [(1, 7), (9, 1), (8, 128), (128, 8), (256, 64), (3, 3), (31, 17), (1, 40), (12, 5)]
+    extents = [1, 2, 3, 7, 13, 31, 64, 97, 131]
+    return [(*shape, [(1, 1, 1)] + [tuple(draw.choices(extents, k=3)) for _ in range(3)]) for shape in shapes]  # type: ignore[misc]
+
+
 def scale_sim(folder: Path, dataflow: str, case: Case) -> tuple[list[int], float]:
     """Return the compute cycles that SCALE-Sim prints for each GEMM, and its wall time in s."""
     rows, columns, gemms = case
@@ -75,7 +85,7 @@ def scale_sim(folder: Path, dataflow: str, case: Case) -> tuple[list[int], float
 
 
 @pytest.mark.skipif(PYTHON is None, reason="DIESHOT_SCALE_SIM_PYTHON names no interpreter with SCALE-Sim")
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}x{case[1]}")
+@pytest.mark.parametrize("case", CASES + drawn_cases(), ids=lambda case: f"{case[0]}x{case[1]}")
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 def test_side_by_side(benchmark: BenchmarkFixture, tmp_path: Path, dataflow: str, case: Case) -> None:
     theirs, wall_s = scale_sim(tmp_path, dataflow, case)
@@ -87,4 +97,9 @@ def test_side_by_side(benchmark: BenchmarkFixture, tmp_path: Path, dataflow: str
         return [each.end_cycle - 1 for each in done]
 
     assert benchmark(simulate) == theirs
-    benchmark.extra_info |= {"scale_sim_s": wall_s, "times_scale_sim": wall_s / benchmark.stats.stats.median}
+    median_s = benchmark.stats.stats.median
+    benchmark.extra_info |= {
+        "array_cycles_per_s": sum(theirs) / median_s,
+        "scale_sim_array_cycles_per_s": sum(theirs) / wall_s,
+        "times_scale_sim": wall_s / median_s,
+    }
