@@ -80,10 +80,9 @@ class Plan:
 
     def open_gates(self, blocks: Sequence[int]) -> None:
         """Let every rank begin what follows only when it has all that it gets of `blocks`."""
-        ranks = (*range(self.n_ranks), SWITCH)
         self.gates = {
             rank: tuple(dict.fromkeys(i for block in blocks for i in self._current.get((rank, block), ())))
-            for rank in ranks
+            for rank in range(self.n_ranks)
         }
 
 
