@@ -13,6 +13,7 @@ LIMIT = 1 << 58  # fs, or bytes; a sum of such numbers in ticks still fits
 MOST_BURSTS = 1 << 28  # at a time
 
 START_FS, ADDRESS, ROW_BYTES, N_ROWS, PITCH_BYTES, WRITE, REQUESTER, N_TRANSFER = range(8)
+ARRIVAL, BANK, ROW, IS_WRITE, N_ITEM = range(5)
 
 
 @timing_loop("int64(int64, int64[:, ::1])")
@@ -74,15 +75,27 @@ def send_bursts(
         arrival_ticks[k] = (arrived * ticks_per_cycle + cycle_fs - 1) // cycle_fs
 
 
-@timing_loop("void(int64[::1], int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[:, ::1], int64[::1])")
+@timing_loop(
+    "void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
+    " int64[:, ::1], int64[::1])"
+)
 def sort_by_channel(
-    channel: Rows, items: Rows, state_of: Rows, first: Rows, slot: Rows, by_channel: Rows, like: Rows
+    channel: Rows,
+    arrival: Rows,
+    bank: Rows,
+    row: Rows,
+    is_write: Rows,
+    state_of: Rows,
+    first: Rows,
+    slot: Rows,
+    by_channel: Rows,
+    like: Rows,
 ) -> None:
     """Put items together by channel, in their order, and find the channels that are asked for the same.
 
-    channel (n); items (columns, n). state_of (channels): channels with the same number are in the same state. Outputs:
-    first (channels + 1): where each channel's items begin. slot (n): where an item went. by_channel (columns, n). like
-    (channels): the first channel in the same state with the same items.
+    Items (n): channel, arrival, bank, row, is_write. state_of (channels): channels with the same number are in the same
+    state. Outputs: first (channels + 1): where each channel's items begin. slot (n): where an item went. by_channel
+    (N_ITEM, n). like (channels): the first channel in the same state with the same items.
     """
     n_channels = state_of.shape[0]
     first[:] = 0
@@ -92,29 +105,29 @@ def sort_by_channel(
         first[ch + 1] += first[ch]
         like[ch] = first[ch]  # for now, where its next item goes
     for k in range(channel.shape[0]):
-        slot[k] = like[channel[k]]
-        like[channel[k]] += 1
-        for column in range(items.shape[0]):
-            by_channel[column, slot[k]] = items[column, k]
+        at = like[channel[k]]
+        like[channel[k]] = at + 1
+        slot[k] = at
+        by_channel[ARRIVAL, at] = arrival[k]
+        by_channel[BANK, at] = bank[k]
+        by_channel[ROW, at] = row[k]
+        by_channel[IS_WRITE, at] = is_write[k]
     for ch in range(n_channels):
         like[ch] = ch
         for other in range(ch):
-            if like[other] != other or state_of[other] != state_of[ch]:
-                continue
-            n = first[ch + 1] - first[ch]
-            if first[other + 1] - first[other] != n:
-                continue
-            same = True
-            for column in range(items.shape[0]):
-                k = 0
-                while k < n and by_channel[column, first[other] + k] == by_channel[column, first[ch] + k]:
-                    k += 1
-                if k < n:
-                    same = False
+            if like[other] == other and state_of[other] == state_of[ch]:
+                n = first[ch + 1] - first[ch]
+                same = first[other + 1] - first[other] == n
+                column = 0
+                while same and column < N_ITEM:
+                    k = 0
+                    while k < n and by_channel[column, first[other] + k] == by_channel[column, first[ch] + k]:
+                        k += 1
+                    same = k == n
+                    column += 1
+                if same:
+                    like[ch] = other
                     break
-            if same:
-                like[ch] = other
-                break
 
 
 @timing_loop("void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])")

@@ -91,11 +91,11 @@ class DramMemory:
         loop.cut_into_bursts(geometry.burst, transfers, addresses, is_write, transfer)
         channel, bank, row = self.map.decode(addresses)
         arrival = self._send(transfers, transfer, channel)
-        if len(np.unique(transfers[:, loop.REQUESTER])) > 1:
+        if (transfers[:, loop.REQUESTER] != transfers[:1, loop.REQUESTER]).any():
             order = np.argsort(arrival, kind="stable")
             channel, transfer = channel[order], transfer[order]
             bank, row, is_write, arrival = bank[order], row[order], is_write[order], arrival[order]
-        last = self._serve_bursts(channel, transfer, np.stack((arrival, bank, row, is_write)), len(transfers))
+        last = self._serve_bursts(channel, transfer, (arrival, bank, row, is_write), len(transfers))
         self._count(transfers, n)
         ticks_per_cycle = self.parameters.bus.ticks_per_cycle
         done_fs = -(-last * self.parameters.timings.tCK // ticks_per_cycle) + self.network.latency_fs
@@ -108,12 +108,14 @@ class DramMemory:
         loop.send_bursts(burst_fs, latency_fs, *clock, self._link_free_fs, transfers, transfer, channel, arrival)
         return arrival
 
-    def _serve_bursts(self, channel: Rows, transfer: Rows, items: Rows, n_transfers: int) -> Rows:
-        """Serve bursts (arrival, bank, row, is_write by n); return the tick at which each transfer's last is done."""
+    def _serve_bursts(
+        self, channel: Rows, transfer: Rows, items: tuple[Rows, Rows, Rows, Rows], n_transfers: int
+    ) -> Rows:
+        """Serve bursts (arrival, bank, row, is_write: n each); return the tick in which each transfer is done."""
         n_channels = self.policy.n_channels
         first, like = np.empty(n_channels + 1, np.int64), np.empty(n_channels, np.int64)
-        slot, by_channel = np.empty(len(channel), np.int64), np.empty_like(items)
-        loop.sort_by_channel(channel, items, self._state_of, first, slot, by_channel, like)
+        slot, by_channel = np.empty(len(channel), np.int64), np.empty((len(items), len(channel)), np.int64)
+        loop.sort_by_channel(channel, *items, self._state_of, first, slot, by_channel, like)
         self._part_states(like)
         finished, last = np.empty(len(channel), np.int64), np.empty(n_transfers, np.int64)
         for ch in np.flatnonzero(like == np.arange(n_channels)):

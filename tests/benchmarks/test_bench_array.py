@@ -53,7 +53,7 @@ def test_gemm_on_whole_cores(benchmark: BenchmarkFixture, case: tuple[int, int, 
         memory = DramMemory(parameters, policy, NetworkTiming(30 * 10**6, 64 * 10**9), n_cores)
         return run_gemm(core, memory, Gemm(*shape), "ws", n_cores)
 
-    done = benchmark.pedantic(simulate, rounds=5 if case[1] == 128 else 1, warmup_rounds=1)
+    done = benchmark.pedantic(simulate, rounds=20 if case[1] == 128 else 1, warmup_rounds=1)
     best_s = benchmark.stats.stats.min
     benchmark.extra_info |= {
         "cycles": done.cycles,
