@@ -24,7 +24,7 @@ FJ_PER_J = 10**15
 # How finely data is cut where that is not asked for: least bytes of a block, chunks, and chunks under way (0: all).
 # Trees and switches that add serve the way up and the way down by turns: small pieces, and few under way.
 PIPELINE = (1 << 16, 8, 0)
-PIPELINES = {"tree": (1 << 14, 128, 12), "in-switch": (1 << 13, 512, 24)}
+PIPELINES = {"tree": (1 << 14, 128, 12), "in-switch": (1 << 14, 1024, 24)}
 MANY_TRANSFERS = 500_000  # as long as a chunk or more can be left out
 MOST_TRANSFERS = 4_000_000
 IN_SWITCH = "in-switch"
