@@ -35,6 +35,7 @@ from dieshot.kernels.noc_table import (
     MOST_DESTINATIONS,
     MOST_PACKETS,
     NEVER,
+    NOBODY,
     OUT_OF_ORDER,
     P_CREATED,
     P_DESTINATION,
@@ -48,7 +49,6 @@ from dieshot.kernels.noc_table import (
     R_TO_MEASURE,
     READY,
     S_DUE,
-    S_END,
     S_FLIT,
     S_NEXT,
     S_VC,
@@ -165,6 +165,7 @@ def inject(
     regs: Rows,
     sources: Rows,
     packets: Rows,
+    successor: Rows,
     delivered: Rows,
 ) -> int:
     """Let every terminal send one flit if a virtual channel and a credit are free; return how many were sent."""
@@ -194,10 +195,10 @@ def inject(
             channels[node, C_TAILS] |= 1 << vc
             if settings[F_WAITS] == 0:
                 channels[node, C_FREE] |= 1 << vc
-            packet += 1
+            following = successor[packet]
             sources[node, S_FLIT] = 0
-            sources[node, S_NEXT] = packet
-            sources[node, S_DUE] = packets[packet, P_CREATED] if packet < sources[node, S_END] else NEVER
+            sources[node, S_NEXT] = following
+            sources[node, S_DUE] = packets[following, P_CREATED] if following != NOBODY else NEVER
         send(taken, code, (cycle + channels[node, C_FLIT_CYCLES]) & row(flits.shape[0] - 1), flits)
         n_sent += 1
     regs[R_LIVE] += n_sent
@@ -236,7 +237,7 @@ def in_range(packets: Rows) -> bool:
 @timing_loop(
     "int64(int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[:, :, ::1],"
     " int64[:, :, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[:, ::1],"
-    " int64[:, ::1], int64[:, ::1])"
+    " int64[:, ::1], int64[::1], int64[:, ::1])"
 )
 def advance_network(
     settings: Rows,
@@ -254,18 +255,20 @@ def advance_network(
     classes: Rows,
     sources: Rows,
     packets: Rows,
+    successor: Rows,
     delivered: Rows,
 ) -> int:
-    """Move flits until every packet created in the window measured has arrived.
+    """Move flits until every packet created in the window measured has arrived; called again, go on from there.
 
     Columns in kernels/noc_table.py. lane_numbers: the switch input of its port that a virtual channel uses. queues
     (rows of vcs * buffer flits): flits behind the front. flits and ejects (slots, 1 + entries, 2) and credits (slots,
     1 + entries): what arrives at routers, terminals and senders in cycle mod slots, a power of two; how many comes
     first. routes (routers * terminals): channel out and, in the lowest CLASS_BITS, class. classes: bits of the virtual
-    channels that one may use. packets (n, 3): cycle of creation, destination, flits; sorted by source, then cycle.
-    delivered (n, 3): cycle of injection, of the tail's arrival, flits arrived. regs[R_TO_MEASURE] is the number of
-    packets to wait for. Returns DONE, STOPPED (at the cycle to stop at), STUCK (no flit can ever move again),
-    OUT_OF_ORDER or TOO_LATE (a cycle beyond LIMIT, or a length that has no number).
+    channels that one may use. packets (n, 3): cycle of creation, destination, flits; successor (n): the next packet of
+    the same source, created no earlier, or NOBODY. delivered (n, 3): cycle of injection, of the tail's arrival, flits
+    arrived. regs[R_TO_MEASURE] is the number of packets to wait for. Returns DONE, STOPPED (at the cycle to stop at),
+    STUCK (no flit can ever move again), OUT_OF_ORDER or TOO_LATE (a cycle beyond LIMIT, or a length that has no
+    number).
     """
     cycle = regs[R_CYCLE]
     stop_cycle = settings[F_STOP]
@@ -278,7 +281,7 @@ def advance_network(
         if regs[R_ERROR] != 0:
             return OUT_OF_ORDER
         receive_flits(slot, settings, channels, vcs, queues, flits, lists, regs, routes)
-        moved = inject(cycle, settings, channels, vcs, flits, regs, sources, packets, delivered)
+        moved = inject(cycle, settings, channels, vcs, flits, regs, sources, packets, successor, delivered)
         n_ready = regs[R_READY]
         moved += allocate_vcs(settings[F_VC_BITS], channels, classes, vcs, lists, regs)
         request_outputs(n_ready, settings, lane_numbers, channels, vcs, lanes, lists)

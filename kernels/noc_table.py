@@ -8,6 +8,7 @@ STUCK = 2
 OUT_OF_ORDER = 3
 TOO_LATE = 4
 LIMIT = 1 << 61
+NOBODY = -1  # no packet follows
 NEVER = 1 << 62
 MOST_VCS = 62  # those of a channel are bits of one word
 
@@ -93,7 +94,8 @@ READY = 3
 KEY = 4
 N_LIST = 5
 
-# Columns of packets, of delivered and of sources; registers.
+# Columns of packets, of delivered and of sources (cycle in which the next packet is due, its row, next flit, last
+# virtual channel); registers.
 P_CREATED = 0
 P_DESTINATION = 1
 P_FLITS = 2
@@ -102,10 +104,9 @@ D_ARRIVED = 1
 D_FLITS = 2
 S_DUE = 0
 S_NEXT = 1
-S_END = 2
-S_FLIT = 3
-S_VC = 4
-N_SOURCE = 5
+S_FLIT = 2
+S_VC = 3
+N_SOURCE = 4
 R_CYCLE = 0
 R_LIVE = 1
 R_TO_MEASURE = 2

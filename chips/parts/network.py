@@ -132,17 +132,6 @@ class Network:
         routes = (channel << t.CLASS_BITS) + vc_class + 1
         return np.ascontiguousarray(routes.ravel()), np.array(allowed, np.int64)
 
-    def _idle_vcs(self) -> tuple[Rows, Rows]:
-        """Return vcs and lanes with nothing in them."""
-        c, p = self.channels, self.parameters
-        vcs = _aligned(len(c) << self.vc_bits, t.N_VC)
-        vcs[:, t.V_TARGET], vcs[:, t.V_CREDITS] = -1, p.buffer_flits
-        channel, number = np.divmod(np.arange(len(c) * p.input_speedup), p.input_speedup)
-        lanes = np.zeros((len(channel), t.N_LANE), np.int64)
-        lanes[:, t.L_BEST] = t.NEVER
-        lanes[:, t.L_LOCAL] = c[channel, t.C_FIRST_IN] // p.n_vcs * p.input_speedup + number
-        return vcs, lanes
-
     def hops(self) -> Rows:
         """Return (terminals, terminals): routers on the way from one to the other."""
         n = self.n_terminals
@@ -160,44 +149,18 @@ class Network:
         sources (n): terminal, ascending; packets (n, 3): cycle of creation (ascending for each source), destination,
         flits. InputError if packets cannot be sent, RuntimeError if the network got stuck.
         """
-        self._check(sources, packets)
-        p, c, n = self.parameters, self.channels.copy(), self.n_terminals
-        n_slots = 1 << int(c[:, [t.C_FLIT_CYCLES, t.C_CREDIT_CYCLES]].max()).bit_length()
-        vcs, lanes = self._idle_vcs()
-        settings = np.array([
-            p.n_vcs, self.vc_bits, p.buffer_flits, p.input_speedup, p.waits_for_tail_credit, measure_from, measure_to,
-            stop_cycle, n,
-        ], np.int64)  # fmt: skip
-        regs = np.zeros(t.N_REGS, np.int64)
-        regs[t.R_TO_MEASURE] = np.count_nonzero((packets[:, 0] >= measure_from) & (packets[:, 0] < measure_to))
-        delivered = np.zeros((len(packets), 3), np.int64)
-        status = noc.advance_network(
-            settings, np.arange(p.n_vcs) % p.input_speedup, c, vcs, lanes,
-            np.zeros(len(vcs) * p.buffer_flits, np.int64),
-            np.zeros((n_slots, 1 + len(c), 2), np.int64), np.zeros((n_slots, 1 + n, 2), np.int64),
-            np.zeros((n_slots, 1 + len(c) * (p.input_speedup + 1)), np.int64),
-            np.zeros((t.N_LIST, len(vcs)), np.int64), regs, self.routes, self.classes,
-            self._terminals(sources, packets), packets, delivered,
-        )  # fmt: skip
-        if status in OUTCOMES:
-            raise RuntimeError(f"network: {OUTCOMES[status]}, cycle {regs[t.R_CYCLE]}")
+        state = NetworkState(self, measure_from, measure_to)
+        state.add(sources, packets)
+        status = state.advance(stop_cycle)
+        regs = state.regs
         return Delivery(
-            packets, delivered, status, int(regs[t.R_CYCLE]), int(regs[t.R_EJECTED]), int(regs[t.R_FLIT_HOPS])
+            packets, state.delivered, status, int(regs[t.R_CYCLE]), int(regs[t.R_EJECTED]), int(regs[t.R_FLIT_HOPS])
         )
 
-    def _terminals(self, sources: Rows, packets: Rows) -> Rows:
-        bounds = np.searchsorted(sources, np.arange(self.n_terminals + 1))
-        nodes = np.zeros((self.n_terminals, t.N_SOURCE), np.int64)
-        nodes[:, t.S_NEXT], nodes[:, t.S_END] = bounds[:-1], bounds[1:]
-        nodes[:, t.S_VC] = self.parameters.n_vcs - 1
-        nodes[:, t.S_DUE] = t.NEVER
-        has_any = bounds[:-1] < bounds[1:]
-        nodes[has_any, t.S_DUE] = packets[bounds[:-1][has_any], t.P_CREATED]
-        return nodes
-
-    def _check(self, sources: Rows, packets: Rows) -> None:
+    def check(self, sources: Rows, packets: Rows, first_cycle: int = 0) -> None:
+        """Raise InputError for packets that cannot be sent from a cycle on; `sources` and `packets` as in `deliver`."""
         limits = (
-            ("cycle of creation", packets[:, 0], 0, LATEST_CYCLE),
+            ("cycle of creation", packets[:, 0], first_cycle, LATEST_CYCLE),
             ("destination", packets[:, 1], 0, self.n_terminals - 1),
             ("flits", packets[:, 2], 1, MOST_FLITS),
             ("source", sources, 0, self.n_terminals - 1),
@@ -210,6 +173,92 @@ class Network:
         onward = np.diff(sources)
         if ((onward < 0) | ((onward == 0) & (np.diff(packets[:, 0]) < 0))).any():
             raise InputError("packets out of order", key="packets", expected="sorted by source, then cycle of creation")
+
+
+class NetworkState:
+    """A network between two cycles: what waits in its queues, is on its wires and is still to be sent.
+
+    packets and delivered are rows as in `Delivery`; a packet keeps its row until all have arrived.
+    """
+
+    def __init__(self, network: Network, measure_from: int = 0, measure_to: int = LATEST_CYCLE + 1) -> None:
+        p, n = network.parameters, network.n_terminals
+        self.network = network
+        self.settings = np.array([
+            p.n_vcs, network.vc_bits, p.buffer_flits, p.input_speedup, p.waits_for_tail_credit, measure_from,
+            measure_to, 0, n,
+        ], np.int64)  # fmt: skip
+        self.channels = c = network.channels.copy()
+        self._lay_vcs()
+        n_slots = 1 << int(c[:, [t.C_FLIT_CYCLES, t.C_CREDIT_CYCLES]].max()).bit_length()
+        self.flits = np.zeros((n_slots, 1 + len(c), 2), np.int64)
+        self.ejects = np.zeros((n_slots, 1 + n, 2), np.int64)
+        self.credits = np.zeros((n_slots, 1 + len(c) * (p.input_speedup + 1)), np.int64)
+        self.regs = np.zeros(t.N_REGS, np.int64)
+        self.sources = np.zeros((n, t.N_SOURCE), np.int64)
+        self.sources[:, t.S_DUE], self.sources[:, t.S_NEXT] = t.NEVER, t.NOBODY
+        self.sources[:, t.S_VC] = p.n_vcs - 1
+        self.last_packet = np.full(n, t.NOBODY, np.int64)
+        self._begin_packets()
+
+    def _lay_vcs(self) -> None:
+        c, p, network = self.channels, self.network.parameters, self.network
+        self.vcs = _aligned(len(c) << network.vc_bits, t.N_VC)
+        self.vcs[:, t.V_TARGET], self.vcs[:, t.V_CREDITS] = -1, p.buffer_flits
+        self.queues = np.zeros(len(self.vcs) * p.buffer_flits, np.int64)
+        self.lists = np.zeros((t.N_LIST, len(self.vcs)), np.int64)
+        self.lane_numbers = np.arange(p.n_vcs) % p.input_speedup
+        channel, number = np.divmod(np.arange(len(c) * p.input_speedup), p.input_speedup)
+        self.lanes = np.zeros((len(channel), t.N_LANE), np.int64)
+        self.lanes[:, t.L_BEST] = t.NEVER
+        self.lanes[:, t.L_LOCAL] = c[channel, t.C_FIRST_IN] // p.n_vcs * p.input_speedup + number
+
+    def _begin_packets(self) -> None:
+        self.packets, self.delivered = np.zeros((0, 3), np.int64), np.zeros((0, 3), np.int64)
+        self.successor = np.zeros(0, np.int64)
+
+    def add(self, sources: Rows, packets: Rows) -> Rows:
+        """Add packets to be sent; return their rows. sources and packets as in `Network.deliver`.
+
+        None may be created before the cycle reached, or before another of its source: InputError.
+        """
+        self.network.check(sources, packets, int(self.regs[t.R_CYCLE]))
+        if self.regs[t.R_LIVE] == 0 and (self.sources[:, t.S_NEXT] == t.NOBODY).all():
+            self._begin_packets()
+        n, base = len(packets), len(self.packets)
+        rows = base + np.arange(n)
+        firsts = np.flatnonzero(np.diff(sources, prepend=-1))
+        lasts = np.append(firsts[1:], n) - 1 if n else firsts
+        nodes, successor = sources[firsts], rows + 1
+        successor[lasts] = t.NOBODY
+        waiting = self.sources[nodes, t.S_NEXT] != t.NOBODY
+        behind = self.last_packet[nodes[waiting]]
+        late = self.packets[behind, t.P_CREATED] > packets[firsts[waiting], t.P_CREATED]
+        if late.any():
+            raise InputError("packets out of order", key="packets", expected="later than those of their source before")
+        self.packets = np.concatenate([self.packets, packets]) if base else packets
+        self.delivered = np.concatenate([self.delivered, np.zeros((n, 3), np.int64)])
+        self.successor = np.concatenate([self.successor, successor])
+        self.successor[behind] = rows[firsts[waiting]]
+        self.sources[nodes[~waiting], t.S_NEXT] = rows[firsts[~waiting]]
+        self.sources[nodes[~waiting], t.S_DUE] = packets[firsts[~waiting], t.P_CREATED]
+        self.last_packet[nodes] = rows[lasts]
+        created = packets[:, t.P_CREATED]
+        start, stop = self.settings[[t.F_MEASURE_FROM, t.F_MEASURE_TO]]
+        self.regs[t.R_TO_MEASURE] += np.count_nonzero((created >= start) & (created < stop))
+        return rows
+
+    def advance(self, stop_cycle: int) -> int:
+        """Move flits until all packets measured have arrived (DONE), at most to a cycle (STOPPED)."""
+        self.settings[t.F_STOP] = stop_cycle
+        status = noc.advance_network(
+            self.settings, self.lane_numbers, self.channels, self.vcs, self.lanes, self.queues, self.flits,
+            self.ejects, self.credits, self.lists, self.regs, self.network.routes, self.network.classes,
+            self.sources, self.packets, self.successor, self.delivered,
+        )  # fmt: skip
+        if status in OUTCOMES:
+            raise RuntimeError(f"network: {OUTCOMES[status]}, cycle {self.regs[t.R_CYCLE]}")
+        return int(status)
 
 
 def _numbered(owners: Rows) -> tuple[Rows, Rows]:
