@@ -74,8 +74,9 @@ def serve_vectors(
                     bank_words[bank] += 1
                     counts[WORDS] += 1
                     fullest = max(fullest, bank_words[bank])
-        for bank in range(n_banks):
-            bank_words[bank] = 0
+        for i in range(stop - first):  # not all banks: there may be more of them than lanes
+            for word in range(lane_words[i, 0], lane_words[i, 1] + 1):
+                bank_words[bank_of(word, n_banks, rotate)] = 0
         cycles = (fullest + n_ports - 1) // n_ports
         counts[CYCLES] += cycles
         counts[CONFLICTS] += cycles - 1

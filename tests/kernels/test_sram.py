@@ -57,6 +57,31 @@ def test_a_stride_costs_its_common_divisor_with_the_banks(stride: int) -> None:
     assert done.cycles == 64 * math.gcd(stride, 32)
 
 
+@pytest.mark.parametrize("n_banks", [1, 2, 3, 7, 8, 12, 31, 32, 33, 64])
+def test_any_stride_over_any_banks_and_ports_costs_the_common_divisor(n_banks: int) -> None:
+    for stride in range(1, 2 * n_banks + 3):
+        for n_ports in (1, 2, 3):
+            for width_bytes in (1, 3, 4):
+                sram = SramTiming(n_banks, width_bytes, n_ports, n_banks, width_bytes)
+                addresses = pattern_addresses("strided", 5 * n_banks, stride, width_bytes, 0, 1 << 20)
+                each = -(-math.gcd(stride, n_banks) // n_ports)
+                done = read_vectors(sram, addresses)
+                assert (done.cycles, done.conflict_cycles) == (5 * each, 5 * (each - 1))
+                assert (done.n_words, done.n_merged) == (5 * n_banks, 0)
+
+
+@pytest.mark.parametrize(("n_banks", "access", "width"), [(8, 16, 4), (32, 16, 4), (8, 4, 16), (6, 9, 3), (4, 64, 4)])
+def test_accesses_wider_or_narrower_than_a_word_cost_the_words_they_touch(
+    n_banks: int, access: int, width: int
+) -> None:
+    done = read_vectors(
+        SramTiming(n_banks, width, 1, 4, access), pattern_addresses("strided", 400, 1, access, 0, 1 << 20)
+    )
+    words = -(-4 * access // width)  # of a vector, side by side
+    assert done.cycles == 100 * -(-words // n_banks)
+    assert done.n_words == 100 * words
+
+
 @pytest.mark.parametrize(
     ("row", "rotate", "cycles_each"), [(32, False, 32), (33, False, 1), (32, True, 1), (64, True, 2)]
 )

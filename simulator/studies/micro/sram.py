@@ -11,6 +11,8 @@ from dieshot.simulator.params import find_document, resolve
 
 MOST_ACCESSES = 1 << 26
 LARGEST_STRIDE = 1 << 30
+MOST_WORDS = 1 << 28
+MOST_COMPARISONS = 1 << 34
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -51,6 +53,7 @@ def sram(
         raise InputError("not possible", key="capacity", value=capacity, expected=expected)
     lanes = n_banks if n_lanes is None else n_lanes
     timing = parts.SramTiming(n_banks, width_bytes, n_ports, lanes, access_bytes, merge=merge, rotate=rotate)
+    _refuse_too_long(timing, n, capacity_bytes)
     resolved = resolve(find_document("memories", "sram"), energies.SramParameters)
     word_fj = energies.access_energy_fj(resolved.values, node, capacity_bytes // n_banks, width_bytes)
     addresses = parts.pattern_addresses(pattern, n, stride, access_bytes, seed, capacity_bytes)
@@ -79,6 +82,18 @@ def sram(
         "energy_fj": word_fj * service.n_words,
         "assumed": [record.path for record in resolved.assumed_read()],
     }
+
+
+def _refuse_too_long(timing: Any, n: int, capacity_bytes: int) -> None:
+    if timing.access_bytes > capacity_bytes:
+        expected = f"at most the capacity of {capacity_bytes} B"
+        raise InputError("too large", key="access", value=f"{timing.access_bytes} B", expected=expected)
+    words = n * (-(-timing.access_bytes // timing.width_bytes) + 1)
+    if words > MOST_WORDS:
+        raise InputError("too many words to read", key="n", value=n, expected=f"at most {MOST_WORDS} words in all")
+    if timing.merge and words * min(timing.n_lanes, n) > MOST_COMPARISONS:
+        expected = f"words times lanes at most {MOST_COMPARISONS} where lanes share words"
+        raise InputError("too many words to compare", key="lanes", value=timing.n_lanes, expected=expected)
 
 
 def parse_bytes(key: str, text: str) -> int:
