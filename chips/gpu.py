@@ -16,17 +16,16 @@ from dieshot.chips.parameters.gpu import GpuParameters, check_feasible
 from dieshot.chips.parts.activity import Rows
 from dieshot.chips.parts.bound import serial_fs
 from dieshot.chips.parts.die import Outcome, background, run_kernel
+from dieshot.chips.parts.dram_channel import ControllerPolicy
+from dieshot.chips.parts.hbm import MIB, HbmDesign, closed_latency_fs, hbm_design
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
-from dieshot.kernels.hbm import MIB
 from dieshot.kernels.sm import N_UNITS
 from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
-from dieshot.simulator.engine.clock import Clock, transfer_fs
+from dieshot.simulator.engine.clock import FS_PER_SECOND, Clock, transfer_fs
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces.operator import Operator
-
-HBM_BITS_PER_PIN_AND_CYCLE = 4
 
 Backlog = tuple[tuple[int, int], ...]
 
@@ -34,7 +33,7 @@ Backlog = tuple[tuple[int, int], ...]
 @dataclass(frozen=True, slots=True)
 class GpuState:
     """What one operator leaves to the next: the L2's contents, and DRAM writes still under way (fs, bytes by
-    channel)."""
+    pseudo-channel)."""
 
     contents: L2Contents
     backlog: Backlog
@@ -62,15 +61,15 @@ class Gpu(Chip[GpuState]):
     @property
     def initial_state(self) -> GpuState:
         """Nothing in the L2, DRAM at rest."""
-        return GpuState(L2Contents(), ((0, 0),) * self.timing.n_channels)
+        return GpuState(L2Contents(), ((0, 0),) * self.timing.hbm.n_pins)
 
     def peaks(self) -> Mapping[str, float]:
         """Return MAC rates by format (MAC/s), DRAM and L2 bandwidth (B/s), vector rate (op/s)."""
         sm, hz = self.parameters.sm, self.parameters.sm_clock
         rates = {f"mac:{dtype}": float(sm.count * rate * hz) for dtype, rate in sm.mac_rate.items()}
-        hbm = self.parameters.hbm
+        design = self.timing.hbm
         return rates | {
-            "hbm": hbm.stacks * hbm.pins_per_stack * hbm.pin_rate / 8,
+            "hbm": design.n_pins * MIB * FS_PER_SECOND / design.pin_fs_per_mib,
             "l2": float(self.parameters.l2.read_bandwidth * hz),
             "vector": float(sm.count * sm.fma_rate * hz),
         }
@@ -133,7 +132,7 @@ class Gpu(Chip[GpuState]):
     def local_costs(self) -> LocalCosts:
         """Launch and drain as of any kernel; local copies go through the DRAM."""
         timing = self.timing
-        local_fs_per_mib = timing.channel_fs_per_mib // timing.n_channels
+        local_fs_per_mib = round(MIB / timing.hbm.bytes_per_fs)
         return LocalCosts(timing.period_fs, timing.launch_fs, timing.drain_fs, local_fs_per_mib)
 
     def _refuse(self, operator: Operator) -> None:
@@ -180,8 +179,6 @@ def _cell(key: Hashable, kernel: TileKernel, outcome: Outcome, serial: int) -> C
 
 def _timing(p: GpuParameters, clock: Clock) -> DieTiming:
     travel = (p.l2.hit_latency - p.l2.lookup_latency) // 2
-    refresh_share = 1 - p.hbm.refresh_time / p.hbm.refresh_interval
-    channel_bits_per_s = p.hbm.pins_per_stack // p.hbm.channels_per_stack * p.hbm.pin_rate * refresh_share
     return DieTiming(
         n_sms=p.sm.count,
         period_fs=clock.period_fs,
@@ -191,15 +188,21 @@ def _timing(p: GpuParameters, clock: Clock) -> DieTiming:
         ingress_fs_per_mib=transfer_fs(MIB, p.sm.ingress_bandwidth * p.sm_clock),
         l2_capacity_bytes=p.l2.capacity // p.l2.copies,
         l2_fs_per_mib=transfer_fs(MIB, p.l2.read_bandwidth * p.sm_clock),
-        n_channels=p.hbm.stacks * p.hbm.channels_per_stack,
-        granule_bytes=p.hbm.interleave,
-        channel_fs_per_mib=transfer_fs(MIB, int(channel_bits_per_s / 8)),
-        dram_latency_fs=clock.fs(p.hbm.idle_latency - p.l2.hit_latency),
+        hbm=_hbm(p, clock),
         launch_fs=_whole(p.launch.latency, clock),
         dispatch_fs=clock.fs(p.launch.dispatch_latency),
         dispatch_interval_fs=clock.fs(p.launch.dispatch_interval),
         drain_fs=_whole(p.launch.drain, clock),
     )
+
+
+def _hbm(p: GpuParameters, clock: Clock) -> HbmDesign:
+    """Return the stacks; what a pointer chase takes beyond the way to the L2 and the DRAM's own timings is path."""
+    memory = p.hbm.memory
+    n_channels = p.hbm.stacks * memory.geometry.n_channels
+    policy = ControllerPolicy(queue=p.hbm.queue, refresh=p.hbm.refresh, n_channels=n_channels)
+    path_fs = clock.fs(p.hbm.idle_latency - p.l2.hit_latency) - closed_latency_fs(memory)
+    return hbm_design(memory, policy, p.hbm.interleave, path_fs)
 
 
 def _whole(time_fs: int, clock: Clock) -> int:
@@ -208,7 +211,6 @@ def _whole(time_fs: int, clock: Clock) -> int:
 
 def _machine(p: GpuParameters, timing: DieTiming) -> GpuMachine:
     software = p.software
-    bytes_per_cycle = timing.n_channels * MIB * timing.period_fs / timing.channel_fs_per_mib
     return GpuMachine(
         timing=timing,
         mac_rate=dict(p.sm.mac_rate),
@@ -219,7 +221,7 @@ def _machine(p: GpuParameters, timing: DieTiming) -> GpuMachine:
         shared_memory_bytes_per_cycle=p.sm.shared_memory_bandwidth,
         ingress_bytes_per_cycle=p.sm.ingress_bandwidth,
         l2_bytes_per_cycle=float(p.l2.read_bandwidth),
-        hbm_bytes_per_cycle=bytes_per_cycle,
+        hbm_bytes_per_cycle=timing.hbm.bytes_per_fs * timing.period_fs,
         resident_ctas=p.sm.resident_ctas,
         epilogue_ops_per_element=software.epilogue_ops_per_element,
         softmax_ops_per_score=software.softmax_ops_per_score,
@@ -248,10 +250,15 @@ def _components(p: GpuParameters, timing: DieTiming) -> list[ComponentSpec]:
         out.append(ComponentSpec(f"sm{sm}/simt", "simt", period, "op", p.sm.fma_rate))
         out.append(ComponentSpec(f"sm{sm}/copy", "copy", period, "byte", p.sm.ingress_bandwidth))
     out.append(ComponentSpec("l2", "l2", period, "byte", p.l2.read_bandwidth))
-    memory_clock = Clock.from_hz(p.hbm.pin_rate // HBM_BITS_PER_PIN_AND_CYCLE)
-    width = p.hbm.pins_per_stack // p.hbm.channels_per_stack * HBM_BITS_PER_PIN_AND_CYCLE // 8
-    for channel in range(timing.n_channels):
-        stack, index = divmod(channel, p.hbm.channels_per_stack)
-        path = f"hbm{stack}/channel{index}"
-        out.append(ComponentSpec(path, "hbm_channel", memory_clock.period_fs, "byte", width))
-    return out
+    return out + _pins(p, timing.hbm)
+
+
+def _pins(p: GpuParameters, hbm: HbmDesign) -> list[ComponentSpec]:
+    geometry, cycle_fs = p.hbm.memory.geometry, p.hbm.memory.timings.tCK
+    width = geometry.burst // hbm.burst_cycles
+    return [
+        ComponentSpec(f"hbm{stack}/channel{channel}/pins{pseudo}", "hbm_channel", cycle_fs, "byte", width)
+        for stack in range(p.hbm.stacks)
+        for channel in range(geometry.n_channels)
+        for pseudo in range(geometry.n_pseudo_channels)
+    ]

@@ -1,18 +1,54 @@
-"""Small random dies and kernels for property tests: a few SMs and channels, tiles of a few kilobytes."""
+"""Small random dies and kernels for property tests: a few SMs and memory channels, tiles of a few kilobytes."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+import functools
+from dataclasses import fields, replace
 
 import numpy as np
 from hypothesis import strategies as st
 
 from dieshot.chips.parts.activity import Rows
+from dieshot.chips.parts.dram_channel import ControllerPolicy
+from dieshot.chips.parts.hbm import HbmDesign, hbm_design
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import sm
+from dieshot.kernels.dram_timing import TIMING_NAMES
+from dieshot.simulator.params import MemoryParameters, find_document, resolve
 
 PERIOD_FS = 1000
 MIB = 1 << 20
+
+
+@functools.cache
+def memory() -> MemoryParameters:
+    """Return a small memory: two bank groups of two banks, a row of four bursts a group."""
+    base = resolve(find_document("memories", "hbm3"), MemoryParameters).values
+    geometry = replace(base.geometry, n_stack_ids=1, n_bank_groups=2, n_banks=2, n_columns=4, burst=64)
+    return replace(base, geometry=geometry, bus=replace(base.bus, act=2))
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> HbmDesign:
+    """Return up to five channels of one or two pseudo-channels, every rule a few cycles long."""
+    few = st.integers(1, 6)
+    t = {name: draw(few) for name in TIMING_NAMES}
+    t |= {"nBL": 1, "nCCDS": 1, "nCCDL": draw(st.integers(1, 3)), "nCCDR": draw(st.sampled_from([0, 2])), "nPPD": 1}
+    t["nRAS"] = t["nRTP"] + draw(few)
+    t["nRTW"] += max(0, t["nCL"] + t["nBL"] - t["nCWL"])
+    t["nRC"] = t["nRAS"] + t["nRP"]
+    t |= {"nRRDL": t["nRRDS"] + 1, "nFAW": 4 * t["nRRDS"] + draw(few), "nWTRL": t["nWTRS"] + 1}
+    t |= {"nRFC": draw(st.integers(5, 20)), "nREFI": draw(st.sampled_from([60, 300])), "nRFCpb": 5, "nREFIpb": 50}
+    scale = draw(st.sampled_from([1, 2]))
+    base = memory()
+    timing = replace(base.timings, **t, tCK=scale * draw(st.sampled_from([1000, 1700, 4000])))
+    bus = replace(base.bus, ticks_per_cycle=scale)
+    geometry = replace(base.geometry, n_pseudo_channels=draw(st.sampled_from([1, 2])))
+    policy = ControllerPolicy(
+        draw(st.sampled_from(["frfcfs", "rowhit"])), draw(st.integers(4, 8)), n_channels=draw(st.integers(1, 5))
+    )
+    design = replace(base, timings=timing, bus=bus, geometry=geometry)
+    return hbm_design(design, policy, draw(st.sampled_from([128, 256])), draw(st.integers(1, 100)) * PERIOD_FS)
 
 
 @st.composite
@@ -28,10 +64,7 @@ def timings(draw: st.DrawFn) -> DieTiming:
         ingress_fs_per_mib=draw(st.integers(1, 40)) * MIB,
         l2_capacity_bytes=draw(st.sampled_from([2_000, 8_000, 1 << 30])),
         l2_fs_per_mib=draw(st.integers(1, 40)) * MIB,
-        n_channels=draw(st.integers(1, 5)),
-        granule_bytes=draw(st.sampled_from([64, 100, 512])),
-        channel_fs_per_mib=draw(st.integers(1, 200)) * MIB,
-        dram_latency_fs=cycles(1, 200),
+        hbm=draw(stacks()),
         launch_fs=cycles(0, 50),
         dispatch_fs=cycles(1, 200),
         dispatch_interval_fs=cycles(0, 3),
@@ -92,40 +125,11 @@ def kernels(draw: st.DrawFn) -> TileKernel:
     )
 
 
-@st.composite
-def loops(draw: st.DrawFn) -> TileKernel:
-    """Return a kernel with a long main loop over tiles of one size, so that it may become periodic for a while."""
-    n_steps = draw(st.integers(40, 90))
-    classes = draw(classes_of_ctas(1))
-    classes[0, sm.C_STEPS] = n_steps
-    classes[0, sm.C_ONCE] = 0
-    n_panels = draw(st.integers(1, 4))
-    panel = st.integers(-1, n_panels - 1).map(lambda index: index * n_steps if index >= 0 else -1)
-    ctas = np.full((draw(st.integers(1, 6)), sm.N_CTA), -1, np.int64)
-    for cta in ctas:
-        cta[sm.K_CLASS], cta[sm.K_TILE_A], cta[sm.K_TILE_B] = 0, draw(panel), draw(panel)
-    tile_bytes = np.full(n_panels * n_steps, draw(st.sampled_from([64, 400, 1024])), np.int64)
-    tile_bytes[n_steps - 1 :: draw(st.sampled_from([n_steps, n_steps, 23]))] = 30
-    return TileKernel(
-        name="loop",
-        kind="gemm",
-        classes=classes,
-        ctas=ctas,
-        tile_bytes=tile_bytes,
-        resident=np.array(draw(st.lists(st.integers(0, len(tile_bytes) - 1), unique=True, max_size=3)), np.int64),
-        n_stages=draw(st.integers(1, 4)),
-        n_groups=draw(st.integers(1, 2)),
-        slots_per_sm=draw(st.integers(1, 2)),
-        persistent=draw(st.booleans()),
-        fj_per_amount={},
-    )
-
-
 def backlogs(timing: DieTiming) -> st.SearchStrategy[Rows]:
     """Return what earlier writes left in the channels: time and bytes of each, or nothing."""
     one = st.tuples(st.sampled_from([0, 5_000, 90_000]), st.integers(1, 4000)).map(
         lambda row: row if row[0] else (0, 0)
     )
-    return st.lists(one, min_size=timing.n_channels, max_size=timing.n_channels).map(
+    return st.lists(one, min_size=timing.hbm.n_pins, max_size=timing.hbm.n_pins).map(
         lambda rows: np.array(rows, np.int64)
     )

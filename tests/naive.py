@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from naive_hbm import Stack
+
 MIB = 1 << 20
 Interval = tuple[int, int, int, int]  # start, end, state, amount
 BUSY = 1
@@ -43,31 +45,6 @@ class Pipe:
         self.free_fs = start + moving_fs(bytes_, self.fs_per_mib)
         self.busy.append((start, self.free_fs, BUSY, bytes_))
         return self.free_fs
-
-
-class Dram:
-    """Channels that take granules in turn."""
-
-    def __init__(self, latency_fs: int, granule_bytes: int, fs_per_mib: int, free_fs: Iterable[int]) -> None:
-        self.latency_fs = latency_fs
-        self.granule_bytes = granule_bytes
-        self.channels = [Pipe(fs_per_mib, free) for free in free_fs]
-        self.turn = 0
-        self.read_bytes = 0
-        self.write_bytes = 0
-
-    def serve(self, time_fs: int, bytes_: int, is_write: bool) -> int:
-        """Return when the last byte of a request is back at the cache."""
-        full, rest = divmod(bytes_, self.granule_bytes)
-        ends = [time_fs]
-        for piece in [self.granule_bytes] * full + [rest] * (rest > 0):
-            ends.append(self.channels[self.turn % len(self.channels)].move(time_fs, piece))
-            self.turn += 1
-        if is_write:
-            self.write_bytes += bytes_
-        else:
-            self.read_bytes += bytes_
-        return max(ends) + self.latency_fs
 
 
 class Cache:
@@ -287,7 +264,7 @@ class Die:
         )
         for tile in kernel.resident.tolist():
             self.cache.install(tile)
-        self.dram = Dram(timing.dram_latency_fs, timing.granule_bytes, timing.channel_fs_per_mib, backlog_fs)
+        self.dram = Stack(timing.hbm, kernel.tile_bytes.tolist(), list(backlog_fs))
         shape = (kernel.slots_per_sm, kernel.n_stages, kernel.n_groups, timing.period_fs, timing.ingress_fs_per_mib)
         self.sms = [Multiprocessor(*shape) for _ in range(timing.n_sms)]
         self.events: list[Any] = []
@@ -315,7 +292,12 @@ class Die:
             actions = [(sm.next_action(self.work_of), i) for i, sm in enumerate(self.sms)]
             possible = [(action[0], i, action) for action, i in actions if action is not None]
             first = min(possible, key=lambda action: action[:2]) if possible else None
-            if self.events and (first is None or self.events[0][0] <= first[0]):
+            coming = [event[0] for event in self.events[:1]] + ([] if first is None else [first[0]])
+            next_fs = min(coming, default=None)
+            if self.dram.under_way and (next_fs is None or self.dram.tick * self.dram.tick_fs < next_fs):
+                for back_fs, tile in self.dram.advance():
+                    self.post(back_fs, FILL, (tile,), tile)
+            elif self.events and (first is None or self.events[0][0] <= first[0]):
                 time_fs, what, _, _, data = heapq.heappop(self.events)
                 self._happen(time_fs, what, data)
             elif first is not None:
@@ -332,10 +314,9 @@ class Die:
             sm, step, bytes_ = data
             step.arrival_fs = self.sms[sm].copy.move(time_fs, bytes_)
         elif what == DRAM:
-            bytes_, is_write, tile = data
-            back_fs = self.dram.serve(time_fs, bytes_, is_write)
-            if not is_write:
-                self.post(back_fs, FILL, (tile,), tile)
+            while self.dram.tick * self.dram.tick_fs < time_fs:
+                assert not self.dram.advance()
+            self.dram.ask(time_fs, *data)
         else:
             self._at_cache(time_fs, what, data)
 

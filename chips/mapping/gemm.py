@@ -139,7 +139,7 @@ def estimate_cycles(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -
 
 def _latency_cycles(machine: GpuMachine) -> float:
     timing = machine.timing
-    return (timing.send_fs + timing.lookup_fs + timing.dram_latency_fs + timing.respond_fs) / timing.period_fs
+    return (timing.send_fs + timing.lookup_fs + timing.hbm.idle_latency_fs + timing.respond_fs) / timing.period_fs
 
 
 def _dram_cycles(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -> float:

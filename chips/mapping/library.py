@@ -53,7 +53,7 @@ class Library:
 
 def duration_fs(timing: DieTiming, choice: Choice) -> int:
     """Return the simulated time of kernels one after the other, on a chip that is quiet before."""
-    backlog = np.zeros((timing.n_channels, 2), np.int64)
+    backlog = np.zeros((timing.hbm.n_pins, 2), np.int64)
     total = 0
     for kernel in choice:
         outcome = run_kernel(timing, kernel, backlog, record=False)

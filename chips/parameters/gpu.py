@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from dieshot.chips.parts.hbm import closed_latency_fs
 from dieshot.simulator.engine.chip import InfeasibleError
+from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.params import (
     BitRate,
     Bytes,
     BytesPerCycle,
+    Choice,
     Count,
     Cycles,
     Factor,
@@ -17,6 +22,7 @@ from dieshot.simulator.params import (
     Femtoseconds,
     Hertz,
     MacsPerCycle,
+    MemoryParameters,
     Milliwatts,
     OpsPerCycle,
     Ratio,
@@ -53,17 +59,18 @@ class L2(Schema):
 
 
 class Hbm(Schema):
-    """The memory stacks; the refresh share of the time is taken off the rate of every channel."""
+    """The memory stacks. memory: one stack's standard at the speed of its pins; idle_latency: of a pointer chase from
+    an SM; interleave: bytes to one pseudo-channel before the next; queue: such accesses that a channel's controller holds.
+    """
 
     capacity: Bytes
     stacks: Count
-    channels_per_stack: Count
-    pins_per_stack: Count
     pin_rate: BitRate
-    refresh_interval: Femtoseconds
-    refresh_time: Femtoseconds
     idle_latency: Cycles
     interleave: Bytes
+    queue: Count
+    refresh: Choice[Literal["allbank", "perbank"]]
+    memory: MemoryParameters
 
 
 class Launch(Schema):
@@ -120,6 +127,21 @@ class GpuParameters(Schema):
     power: Power
 
 
+def check_hbm(hbm: Hbm) -> None:
+    """Refuse a write's data on the pins before a read's have gone, an interleave that does not go round the bank groups
+    or does not divide an open row."""
+    t = hbm.memory.timings
+    if t.nRTW < t.nCL + t.nBL - t.nCWL:
+        bound = f"at least {t.nCL + t.nBL - t.nCWL} cycles (nCL + nBL - nCWL), or data would meet on the pins"
+        raise InfeasibleError("hbm.memory.timings.nRTW", t.nRTW, bound)
+    geometry = hbm.memory.geometry
+    round_ = geometry.burst * geometry.n_bank_groups
+    row_bytes = geometry.n_columns * round_
+    if hbm.interleave % round_ or row_bytes % hbm.interleave:
+        bound = f"a multiple of {round_} bytes (a burst a bank group) that divides {row_bytes} (their rows)"
+        raise InfeasibleError("hbm.interleave", hbm.interleave, bound)
+
+
 def check_feasible(p: GpuParameters) -> None:
     """Refuse parameters that contradict each other: InfeasibleError names the one and the bound that the others set."""
     if p.l2.hit_latency < p.l2.lookup_latency + 2 * MIN_WIRE_CYCLES:
@@ -127,16 +149,11 @@ def check_feasible(p: GpuParameters) -> None:
         raise InfeasibleError(
             "l2.hit_latency", p.l2.hit_latency, f"at least {least} cycles (the look-up and the wires)"
         )
-    if p.hbm.idle_latency <= p.l2.hit_latency:
-        raise InfeasibleError(
-            "hbm.idle_latency", p.hbm.idle_latency, f"more than the L2 hit's {p.l2.hit_latency} cycles"
-        )
-    if p.hbm.refresh_time >= p.hbm.refresh_interval:
-        bound = f"less than the refresh interval of {p.hbm.refresh_interval} fs"
-        raise InfeasibleError("hbm.refresh_time", p.hbm.refresh_time, bound)
-    if p.hbm.pins_per_stack % p.hbm.channels_per_stack:
-        bound = f"a divisor of {p.hbm.pins_per_stack} pins"
-        raise InfeasibleError("hbm.channels_per_stack", p.hbm.channels_per_stack, bound)
+    closed = -(-closed_latency_fs(p.hbm.memory) * p.sm_clock // FS_PER_SECOND)
+    if p.hbm.idle_latency <= p.l2.hit_latency + closed:
+        bound = f"more than the L2 hit's {p.l2.hit_latency} and a closed bank's {closed} cycles"
+        raise InfeasibleError("hbm.idle_latency", p.hbm.idle_latency, bound)
+    check_hbm(p.hbm)
     if p.launch.dispatch_latency < MIN_WIRE_CYCLES:
         raise InfeasibleError(
             "launch.dispatch_latency", p.launch.dispatch_latency, f"at least {MIN_WIRE_CYCLES} cycles"

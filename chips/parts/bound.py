@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dieshot.chips.parts.hbm import MIB, HbmDesign
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import sm
-from dieshot.kernels.hbm import MIB
 
 Rows = NDArray[np.int64]
 
@@ -26,13 +26,15 @@ def serial_fs(timing: DieTiming, kernel: TileKernel, backlog_fs: int, moved: dic
 def _cta_fs(timing: DieTiming, kernel: TileKernel) -> Rows:
     """Return the time of a CTA of each class that has the die to itself.
 
-    Traffic comes in turns of all channels, and a turn not yet complete can delay every request: hence a granule a step.
+    Every step may find the row closed that its last one opened: hence an access a step.
     """
     c = kernel.classes
     groups = kernel.n_groups
     per_step = timing.ingress_fs_per_mib * np.maximum(c[:, sm.C_IN], c[:, sm.C_IN_LAST]) // MIB
     per_step += groups * (c[:, sm.C_TENSOR1] + c[:, sm.C_SIMT] + c[:, sm.C_TENSOR2] + 4 * timing.period_fs)
-    per_step += timing.send_fs + 2 * timing.lookup_fs + timing.respond_fs + timing.dram_latency_fs + _granule_fs(timing)
+    per_step += (
+        timing.send_fs + 2 * timing.lookup_fs + timing.respond_fs + timing.hbm.idle_latency_fs + _access_fs(timing.hbm)
+    )
     once = timing.ingress_fs_per_mib * c[:, sm.C_ONCE] // MIB + timing.dispatch_fs + timing.send_fs
     cta_fs: Rows = c[:, sm.C_STEPS] * per_step + groups * (c[:, sm.C_EPILOGUE] + timing.period_fs) + once
     return cta_fs
@@ -50,15 +52,24 @@ def _chain_fs(timing: DieTiming, kernel: TileKernel, cta_fs: Rows) -> int:
     return int(cta_fs.sum()) // n_busy + kernel.slots_per_sm * int(cta_fs.max())
 
 
-def _granule_fs(timing: DieTiming) -> int:
-    return timing.granule_bytes * timing.channel_fs_per_mib // MIB + 1
+def _access_fs(hbm: HbmDesign) -> int:
+    """Return the longest that an access alone can take a channel: one row closed, the next opened, all bursts moved, a
+    turn between reading and writing, and its share of the refreshes."""
+    t, cycle_fs = hbm.memory.timings, hbm.tick_fs * hbm.memory.bus.ticks_per_cycle
+    bursts = -(-hbm.access_bytes // hbm.memory.geometry.burst) * hbm.burst_cycles
+    turn = t.nRTW + t.nCWL + t.nBL + t.nWTRL
+    cycles = max(t.nRC, t.nRCDRD + bursts + max(t.nRTP, t.nCWL + t.nBL + t.nWR) + t.nRP) + t.nCL + t.nBL + turn
+    return cycles * cycle_fs * t.nREFI // (t.nREFI - t.nRFC)
+
+
+def _refresh_fs(hbm: HbmDesign) -> int:
+    t = hbm.memory.timings
+    return (t.nRP + t.nRFC) * t.tCK
 
 
 def _traffic_fs(timing: DieTiming, kernel: TileKernel, moved: dict[str, int]) -> int:
     steps = int(kernel.classes[:, sm.C_STEPS][kernel.ctas[:, sm.K_CLASS]].sum())
     requests = moved["l2_misses"] + steps + len(kernel.ctas) * kernel.n_groups
-    dram_bytes = moved["hbm_read_bytes"] + moved["hbm_write_bytes"]
-    rounds = -(-(dram_bytes // timing.granule_bytes + requests) // timing.n_channels)
-    dram_fs = (rounds + 1) * _granule_fs(timing)
+    dram_fs = moved["hbm_busiest_channel"] * _access_fs(timing.hbm) + 2 * _refresh_fs(timing.hbm)
     l2_bytes = moved["l2_read_bytes"] + moved["l2_write_bytes"]
     return dram_fs + l2_bytes * timing.l2_fs_per_mib // MIB + requests

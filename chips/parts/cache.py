@@ -11,7 +11,6 @@ import simpy
 from dieshot.chips.parts.activity import ActivityLog, Rows
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import l2
-from dieshot.kernels.period import FILL, LOOK_UP
 from dieshot.simulator.engine.component import Component
 from dieshot.simulator.engine.port import Port
 
@@ -52,7 +51,6 @@ class L2Cache(Component):
         self.regs = np.zeros(l2.N_REGS, np.int64)
         self.counts = np.zeros(3, np.int64)
         self.announced = np.empty((0, 3), np.int64)
-        self.events: list[Rows] | None = None
         for tile in kernel.resident.tolist():
             self._install(tile)
         super().__init__(env, "l2")
@@ -95,24 +93,8 @@ class L2Cache(Component):
         self.announced = stores[due:]
         return stores[:due]
 
-    def _events(self, until_fs: int, requests: Rows, fills: Rows) -> Rows:
-        """Return what the directory will see before `until_fs` (n, 2: FILL or LOOK_UP, tile), in its order."""
-        waiting = self.heap[: int(self.regs[l2.R_HEAP])]
-        due = np.concatenate((waiting, fills))
-        due = due[due[:, 0] < until_fs]
-        due = due[np.lexsort((due[:, 1], due[:, 0]))]
-        tiles = requests[:, l2.Q_TILE_A : l2.Q_TILE_B + 1].ravel()
-        times = np.concatenate((due[:, 0], np.repeat(requests[:, l2.Q_TIME], 2)))
-        rows = np.empty((len(times), 2), np.int64)
-        rows[: len(due), 0], rows[len(due) :, 0] = FILL, LOOK_UP
-        rows[: len(due), 1], rows[len(due) :, 1] = due[:, 1], tiles
-        rows = rows[np.argsort(times, kind="stable")]
-        return rows[rows[:, 1] >= 0]
-
     def serve(self, until_fs: int, requests: Rows, stores: Rows, fills: Rows) -> tuple[Rows, Rows]:
         """Advance to `until_fs`; return responses (n, 2) and misses (n, 4)."""
-        if self.events is not None:
-            self.events.append(self._events(until_fs, requests, fills))
         n_requests, n_stores, n_fills = len(requests), len(stores), len(fills)
         responses = np.empty((len(self.pool), 2), np.int64)
         misses = np.empty((2 * n_requests + n_stores, 4), np.int64)

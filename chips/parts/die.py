@@ -10,9 +10,8 @@ import simpy
 from dieshot.chips.parts.activity import ActivityLog, Rows
 from dieshot.chips.parts.cache import FOREVER, L2Cache
 from dieshot.chips.parts.dispatcher import Dispatcher
-from dieshot.chips.parts.dram import DramChannels
+from dieshot.chips.parts.hbm import HbmChannels
 from dieshot.chips.parts.multiprocessor import Multiprocessors
-from dieshot.chips.parts.period import MIN_STEPS, Repetition, aligned_quantum_fs
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import l2, sm
 from dieshot.simulator.engine.cell import Activity
@@ -25,7 +24,7 @@ N_L2_LINES = 1
 class Outcome:
     """Duration of a kernel (launch to the last store accepted and drained), what it moved, and how the DRAM is left.
 
-    backlog (channels, 2): how long each DRAM channel goes on writing after the end (fs), and bytes (0 when not
+    backlog (pseudo-channels, 2): how long each of the DRAM's goes on writing after the end (fs), and bytes (0 when not
     recorded).
     """
 
@@ -36,37 +35,35 @@ class Outcome:
 
 
 def n_components(timing: DieTiming) -> int:
-    """Return how many log lines a die has: three units an SM, the L2, the DRAM channels."""
-    return timing.n_sms * sm.N_UNITS + N_L2_LINES + timing.n_channels
+    """Return how many log lines a die has: three units an SM, the L2, the DRAM's pseudo-channels."""
+    return timing.n_sms * sm.N_UNITS + N_L2_LINES + timing.hbm.n_pins
 
 
 def run_kernel(timing: DieTiming, kernel: TileKernel, backlog: Rows, record: bool) -> Outcome:
-    """Simulate one kernel; `backlog` (channels, 2) is what the kernel before left, as in Outcome."""
+    """Simulate one kernel; `backlog` (pseudo-channels, 2) is what the kernel before left, as in Outcome."""
     env = simpy.Environment()
-    quantum_fs = aligned_quantum_fs(timing, kernel)
+    quantum_fs = timing.quantum_fs
     requests, responses = _round_trip(env, timing.send_fs, quantum_fs)
     misses, fills = _round_trip(env, timing.lookup_fs, quantum_fs)
     finished, assignments = _round_trip(env, quantum_fs // 2, quantum_fs)
     first_l2 = timing.n_sms * sm.N_UNITS
     sm_log = ActivityLog(first_l2, 0, record)
     l2_log = ActivityLog(N_L2_LINES, first_l2, record)
-    hbm_log = ActivityLog(timing.n_channels, first_l2 + N_L2_LINES, record)
+    hbm_log = ActivityLog(timing.hbm.n_pins, first_l2 + N_L2_LINES, record)
     sms = Multiprocessors(env, timing, kernel, responses, requests, assignments, finished, sm_log, quantum_fs)
     cache = L2Cache(env, timing, kernel, len(sms.ring), requests, responses, misses, fills, l2_log)
-    dram = DramChannels(env, timing, misses, fills, hbm_log, backlog)
+    dram = HbmChannels(env, timing.hbm, kernel.tile_bytes, misses, fills, hbm_log, backlog)
     if not kernel.persistent:
         Dispatcher(env, len(kernel.ctas), sms.n_launched, timing.dispatch_fs, finished, assignments)
     logs = (sm_log, l2_log, hbm_log)
-    repetition = Repetition(timing, kernel, quantum_fs, sms, cache, dram, logs)
-    if int(kernel.classes[:, sm.C_STEPS].max()) >= MIN_STEPS:
-        sms.watch = repetition.window_done
     env.run(until=cache.process)
-    last_fs = max(int(sms.counts[5]), int(cache.regs[l2.R_LAST_STORE])) + repetition.inserted_fs
+    end_fs = dram.drain()
+    last_fs = max(int(sms.counts[5]), int(cache.regs[l2.R_LAST_STORE]))
     duration_fs = -(-(last_fs + timing.drain_fs) // timing.period_fs) * timing.period_fs
     for log in logs:
         log.cut(FOREVER)
-    hbm, left = hbm_log.activity().split(duration_fs, hbm_log.first_component, timing.n_channels)
-    left_fs = np.maximum(dram.free_fs + repetition.inserted_fs - duration_fs, 0)
+    hbm, left = hbm_log.activity().split(duration_fs, hbm_log.first_component, timing.hbm.n_pins)
+    left_fs = np.maximum(end_fs - duration_fs, 0)
     activity = Activity.joined(sm_log.activity(), l2_log.activity(), hbm)
     return Outcome(duration_fs, np.stack((left_fs, left), axis=1), activity, _counters(cache, dram))
 
@@ -84,20 +81,18 @@ def background(timing: DieTiming, backlog: Rows, duration_fs: int) -> tuple[Acti
     """Return what the DRAM channels do of their backlog while no kernel runs for `duration_fs`, and what is left of
     it."""
     first = timing.n_sms * sm.N_UNITS + N_L2_LINES
-    log = ActivityLog(timing.n_channels, first, record=True)
+    log = ActivityLog(timing.hbm.n_pins, first, record=True)
     log.begin(backlog)
     log.cut(FOREVER)
-    activity, left = log.activity().split(duration_fs, first, timing.n_channels)
+    activity, left = log.activity().split(duration_fs, first, timing.hbm.n_pins)
     return activity, np.stack((np.maximum(backlog[:, 0] - duration_fs, 0), left), axis=1)
 
 
-def _counters(cache: L2Cache, dram: DramChannels) -> dict[str, int]:
+def _counters(cache: L2Cache, dram: HbmChannels) -> dict[str, int]:
     return {
         "l2_read_bytes": int(cache.regs[l2.R_READ_BYTES]),
         "l2_write_bytes": int(cache.regs[l2.R_WRITE_BYTES]),
         "l2_hits": int(cache.regs[l2.R_HITS]),
         "l2_misses": int(cache.regs[l2.R_MISSES]),
         "l2_merged": int(cache.regs[l2.R_MERGED]),
-        "hbm_read_bytes": int(dram.regs[1]),
-        "hbm_write_bytes": int(dram.regs[2]),
-    }
+    } | dram.counters()

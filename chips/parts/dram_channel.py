@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -82,10 +83,14 @@ class DramChannels:
         self.parameters = parameters
         self.policy = policy
         self.timings = timing_cycles(parameters.timings)
-        self.map: AddressMap = address_map(policy.mapping, parameters.geometry, policy.n_channels)
         self.ticks_per_cycle = parameters.bus.ticks_per_cycle
         self._build_constants()
         self._build_state()
+
+    @functools.cached_property
+    def map(self) -> AddressMap:
+        """The address mapping; InputError where channels, banks or rows are no power of two."""
+        return address_map(self.policy.mapping, self.parameters.geometry, self.policy.n_channels)
 
     def _build_constants(self) -> None:
         geometry, bus, scale = self.parameters.geometry, self.parameters.bus, self.ticks_per_cycle

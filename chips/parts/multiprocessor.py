@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,6 @@ class Multiprocessors(Component):
         self.finished = finished
         self.log = log
         self.quantum_fs = quantum_fs
-        self.watch: Callable[[int], None] | None = None
         self.n_slots = timing.n_sms * kernel.slots_per_sm
         self.stride = self.n_slots if kernel.persistent else 0
         self.slots = np.zeros((self.n_slots, sm.N_SLOT), np.int64)
@@ -110,8 +109,6 @@ class Multiprocessors(Component):
                     self.assign(assignments)
             responses: Rows = yield self.responses.receive()
             self.deliver(responses)
-            if self.watch is not None:
-                self.watch(window_fs)
 
     def deliver(self, responses: Rows) -> None:
         """Take responses (n, 2: time, ring row) through the ingress ports."""

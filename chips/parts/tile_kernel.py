@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dieshot.chips.parts.hbm import HbmDesign
+
 Rows = NDArray[np.int64]
 
 
@@ -37,7 +39,7 @@ class TileKernel:
 
 @dataclass(frozen=True, slots=True)
 class DieTiming:
-    """What the parts of a GPU die need to know, in plain integers (fs, bytes, fs per MiB)."""
+    """What the parts of a GPU die need to know, in plain integers (fs, bytes, fs per MiB), and its memory."""
 
     n_sms: int
     period_fs: int
@@ -47,10 +49,7 @@ class DieTiming:
     ingress_fs_per_mib: int
     l2_capacity_bytes: int
     l2_fs_per_mib: int
-    n_channels: int
-    granule_bytes: int
-    channel_fs_per_mib: int
-    dram_latency_fs: int
+    hbm: HbmDesign
     launch_fs: int
     dispatch_fs: int
     dispatch_interval_fs: int
@@ -63,4 +62,4 @@ class DieTiming:
         From SM to cache and back a fill on its way may answer a request without a lookup, so the lookup is no
         lookahead.
         """
-        return min(self.send_fs + self.respond_fs, self.lookup_fs + self.dram_latency_fs, self.dispatch_fs)
+        return min(self.send_fs + self.respond_fs, self.lookup_fs + self.hbm.least_latency_fs, self.dispatch_fs)

@@ -11,6 +11,7 @@ from dieshot.simulator.params.catalog import (
 )
 from dieshot.simulator.params.document import Document
 from dieshot.simulator.params.link import LayerParameters, LinkParameters
+from dieshot.simulator.params.memory import MemoryParameters
 from dieshot.simulator.params.override import Override, overrides_of, parse_override, parse_overrides
 from dieshot.simulator.params.quantity import (
     BitRate,
@@ -74,6 +75,7 @@ __all__ = [
     "LinkParameters",
     "MacRate",
     "MacsPerCycle",
+    "MemoryParameters",
     "Millimetres",
     "Millivolts",
     "Milliwatts",

@@ -55,7 +55,16 @@ def find_document(kind: CatalogKind, name_or_path: str, beside: Document | None 
     """
     near = beside.folder / name_or_path if beside and beside.folder and _is_path(name_or_path) else None
     path = near if near and near.is_file() else find_path(kind, name_or_path)
-    return load_document(path, path.stem, shown_path, functools.partial(find_path, kind))
+    return load_document(path, path.stem, shown_path, functools.partial(find_path, kind), _included)
+
+
+def _included(kind_and_name: str) -> Document:
+    kind, _, name = kind_and_name.partition("/")
+    for known in get_args(CatalogKind):
+        if known == kind:
+            return find_document(known, name)
+    kinds = get_args(CatalogKind)
+    raise InputError(f"unknown kind '{kind}'", expected=listed(kinds), nearest=nearest_name(kind, kinds))
 
 
 def document_from_text(text: str, name: str) -> Document:

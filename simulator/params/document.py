@@ -85,8 +85,17 @@ def parse_document(text: str, name: str, file: str) -> tuple[Document, str | Non
     return Document(name, file, data, places, sources), extends
 
 
-def load_document(path: Path, name: str, shown: Callable[[Path], str], find: Callable[[str], Path]) -> Document:
-    """Return a file's document merged over what it extends. `find` gives the path of a name that is not beside it."""
+def load_document(
+    path: Path,
+    name: str,
+    shown: Callable[[Path], str],
+    find: Callable[[str], Path],
+    include: Callable[[str], Document],
+) -> Document:
+    """Return a file's document merged over what it extends.
+
+    `find` gives the path of a name that is not beside it, `include` the document that a section extends.
+    """
     chain: list[Document] = []
     visited: list[Path] = []
     following: Path | None = path
@@ -98,7 +107,7 @@ def load_document(path: Path, name: str, shown: Callable[[Path], str], find: Cal
             raise InputError("too many documents extend one another", file=file, key="extends")
         visited.append(following.resolve())
         document, extends = parse_document(read_text(following, file), name, file)
-        chain.append(document)
+        chain.append(_with_sections(document, include))
         following = _extended(following, extends, find)
     return _merged(chain, path.parent)
 
@@ -108,6 +117,39 @@ def _extended(path: Path, extends: str | None, find: Callable[[str], Path]) -> P
         return None
     beside = path.parent / f"{extends}.yaml"
     return beside if beside.is_file() else find(extends)
+
+
+def _with_sections(document: Document, include: Callable[[str], Document]) -> Document:
+    """Return a document whose sections stand merged over the documents that they extend (`extends: memories/hbm3`)."""
+    data, places, sources = dict(document.data), dict(document.places), dict(document.sources)
+    for path, section in _extending(document.data, ""):
+        word = section["extends"]
+        if not (isinstance(word, str) and word.count("/") == 1):
+            problem = InputError("not a document", expected="its kind and name, as in memories/hbm3", value=word)
+            raise document.error(problem, f"{path}.extends")
+        try:
+            below = include(word)
+        except InputError as problem:
+            raise document.error(problem, f"{path}.extends") from None
+        own = {key: node for key, node in section.items() if key != "extends"}
+        data = _replaced(data, path.split("."), merge(below.data, own))
+        places = {f"{path}.{key}": place for key, place in below.places.items()} | places
+        sources = dict(below.sources) | sources
+    return Document(document.name, document.file, data, places, sources, document.folder)
+
+
+def _extending(node: Mapping[str, Any], path: str) -> list[tuple[str, Mapping[str, Any]]]:
+    found = []
+    for key, child in node.items():
+        if _is_section(child):
+            found += [(f"{path}{key}", child)] if "extends" in child else []
+            found += _extending(child, f"{path}{key}.")
+    return found
+
+
+def _replaced(data: Mapping[str, Any], keys: list[str], node: Mapping[str, Any]) -> dict[str, Any]:
+    first, *rest = keys
+    return {**data, first: _replaced(data[first], rest, node) if rest else node}
 
 
 def _merged(chain: list[Document], folder: Path) -> Document:

@@ -65,9 +65,12 @@ class Evaluation:
         return quantity.checked(exact(result), f"{text} = {result}")
 
     def _find(self, name: str, path: str) -> str:
-        section = path.rpartition(".")[0]
-        beside = f"{section}.{name}" if section else name
-        for candidate in (beside, name):
+        section = path
+        while (
+            section
+        ):  # the nearest enclosing section that has the name, so that a section may be a document of its own
+            section = section.rpartition(".")[0]
+            candidate = f"{section}.{name}" if section else name
             if candidate in self._parameters.leaves:
                 return candidate
         nearest = nearest_name(name, self._parameters.leaves)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import naive
 import numpy as np
 import pytest
-from dice import MIB, backlogs, kernels, loops, timings, with_quantum
+from dice import backlogs, kernels, memory, timings, with_quantum
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from dieshot.chips.gpu import Gpu
 from dieshot.chips.mapping import gemm
 from dieshot.chips.parts.bound import serial_fs
 from dieshot.chips.parts.die import Outcome, background, n_components, run_kernel
+from dieshot.chips.parts.dram_channel import ControllerPolicy
+from dieshot.chips.parts.hbm import hbm_design
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import sm
 from dieshot.simulator.engine.cell import BUSY, Activity
@@ -173,7 +176,9 @@ def test_no_kernel_beats_its_units(launch: Any) -> None:
 
 @pytest.mark.parametrize("duration_fs", [0, 1, 40_000, 10**9])
 def test_a_backlog_is_worked_off_without_loss(duration_fs: int) -> None:
-    timing = DieTiming(2, 1000, 1, 1, 1, 1, 1, 1, 3, 64, 1, 1, 1, 1, 1, 1)
+    policy = ControllerPolicy(n_channels=3)
+    hbm = hbm_design(replace(memory(), geometry=replace(memory().geometry, n_pseudo_channels=1)), policy, 128, 1)
+    timing = DieTiming(2, 1000, 1, 1, 1, 1, 1, 1, hbm, 1, 1, 1, 1)
     backlog = np.array([[50_000, 777], [0, 0], [90_000, 31]], np.int64)
     activity, left = background(timing, backlog, duration_fs)
     assert int(activity.amount.sum()) + int(left[:, 1].sum()) == 808
@@ -187,35 +192,6 @@ def test_a_die_acts_as_its_plain_twin(launch: Any) -> None:
     assert_as_twin(*launch)
 
 
-@settings(max_examples=EXAMPLES)
-@given(timings(), loops())
-def test_a_long_loop_is_repeated_exactly(timing: DieTiming, kernel: TileKernel) -> None:
-    """What is inserted instead of simulated must be what the plain twin, which knows no periods, does."""
-    assert_as_twin(timing, kernel, np.zeros((timing.n_channels, 2), np.int64))
-
-
-def long_loop(tile_bytes: Any) -> tuple[DieTiming, TileKernel]:
-    """Two CTAs of 500 steps, bound by arithmetic."""
-    timing = DieTiming(2, 1000, 10_000, 5_000, 10_000, MIB, 1 << 40, MIB, 4, 64, MIB, 40_000, 0, 40_000, 0, 0)
-    classes = np.zeros((1, sm.N_CLASS), np.int64)
-    classes[0, [sm.C_READ, sm.C_READ_LAST, sm.C_IN, sm.C_IN_LAST]] = 64
-    classes[0, [sm.C_STEPS, sm.C_TENSOR1, sm.C_MACS1]] = 500, 20_000, 9
-    ctas = np.array([[0, 0, -1, -1], [0, 500, -1, -1]], np.int64)
-    return timing, TileKernel("loop", "gemm", classes, ctas, tile_bytes, np.zeros(0, np.int64), 4, 1, 1, True, {})
-
-
-def test_a_long_loop_is_not_simulated_to_its_end() -> None:
-    timing, kernel = long_loop(np.full(1000, 64))
-    outcome = run_kernel(timing, kernel, np.zeros((4, 2), np.int64), record=True)
-    assert outcome.activity.repeat.max() > 5
-    assert_as_twin(timing, kernel, np.zeros((4, 2), np.int64))
-
-
-def test_repetition_ends_where_tiles_have_another_size() -> None:
-    timing, kernel = long_loop(np.where(np.arange(1000) % 500 < 300, 64, 128))
-    assert_as_twin(timing, kernel, np.zeros((4, 2), np.int64))
-
-
 def test_a_fill_that_answers_within_a_window_is_not_late() -> None:
     """A narrow GEMM whose small tiles come back one by one: a response needs no look-up, so no window may span it."""
     chip = set_up("h100-sxm").chip
@@ -223,7 +199,7 @@ def test_a_fill_that_answers_within_a_window_is_not_late() -> None:
     kernel = gemm.build(
         chip.machine, gemm.GemmShape((1,), 4096, 4096, "fp8", "fp8", 2), gemm.GemmTiling(16, 16, False, 1, 1)
     )
-    backlog = np.zeros((chip.timing.n_channels, 2), np.int64)
+    backlog = np.zeros((chip.timing.hbm.n_pins, 2), np.int64)
     whole = run_kernel(chip.timing, kernel, backlog, record=False)
     shorter = run_kernel(with_quantum(chip.timing, chip.timing.quantum_fs // 3), kernel, backlog, record=False)
     assert (whole.duration_fs, whole.counters) == (shorter.duration_fs, shorter.counters)
@@ -237,24 +213,30 @@ def assert_as_twin(timing: DieTiming, kernel: TileKernel, backlog: Any) -> None:
     for key, count in twin.cache.counts.items():
         assert moved[f"l2_{key}"] == count, key
     assert (moved["hbm_read_bytes"], moved["hbm_write_bytes"]) == (twin.dram.read_bytes, twin.dram.write_bytes)
-    ends = [channel.free_fs for channel in twin.dram.channels]
+    while twin.dram.under_way:
+        assert not twin.dram.advance()
+    ends = [end * timing.hbm.tick_fs for end in twin.dram.data_end]
     assert outcome.backlog[:, 0].tolist() == [max(0, end - outcome.duration_fs) for end in ends]
     pipes = [pipe for multiprocessor in twin.sms for pipe in busy_of(multiprocessor)]
     for component, expected in enumerate([*pipes, twin.cache.pipe.busy]):
-        logged, plain = busy_intervals(outcome.activity, component), naive.merged(expected)
+        logged = [row for row in intervals(outcome.activity, component) if row[2] == BUSY]
+        plain = naive.merged(expected)
         assert [row[:2] for row in logged] == [row[:2] for row in plain], component
         assert sum(row[3] for row in logged) == sum(row[3] for row in plain), component
+    first = timing.n_sms * sm.N_UNITS + 1
+    for line, expected in enumerate(twin.dram.intervals):
+        before = [(0, int(backlog[line, 0]), BUSY, int(backlog[line, 1]))] if backlog[line, 0] else []
+        plain = [row for row in naive.merged([*before, *expected]) if row[0] < outcome.duration_fs]
+        cut = [(start, min(end, outcome.duration_fs), state) for start, end, state, _ in plain]
+        assert [row[:3] for row in intervals(outcome.activity, first + line)] == cut, line
 
 
 def busy_of(multiprocessor: naive.Multiprocessor) -> list[list[naive.Interval]]:
     return [multiprocessor.busy["tensor"], multiprocessor.busy["simt"], multiprocessor.copy.busy]
 
 
-def busy_intervals(log: Activity, component: int) -> list[naive.Interval]:
-    """Return the busy intervals of a component, every repetition spelled out."""
-    rows = zip(*(getattr(log, column).tolist() for column in Activity.__slots__), strict=True)
-    out: list[naive.Interval] = []
-    for index, start, end, state, work, repeat, period_fs in rows:
-        if index == component and state == BUSY:
-            out += [(start + i * period_fs, end + i * period_fs, state, work) for i in range(repeat)]
-    return naive.merged(sorted(out))
+def intervals(log: Activity, component: int) -> list[naive.Interval]:
+    """Return what one component did."""
+    mine = log.component == component
+    columns = (getattr(log, column)[mine].tolist() for column in ("start_fs", "end_fs", "state", "amount"))
+    return naive.merged(sorted(zip(*columns, strict=True)))
