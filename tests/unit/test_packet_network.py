@@ -17,6 +17,8 @@ from dieshot.simulator.engine.port import Port
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.micro.noc_topology import topology
 
+pytestmark = pytest.mark.kernels
+
 CYCLE_FS = 500_000
 END_CYCLE = 4_000
 
@@ -100,6 +102,7 @@ def test_a_chip_puts_it_between_its_parts() -> None:
     assert {row[ARRIVED_TAG] for _, row in received} == set(packets[:, 4].tolist())
 
 
+@pytest.mark.nojit
 def test_packets_of_other_windows_are_refused() -> None:
     env = simpy.Environment()
     part = PacketNetwork(env, "noc", network(), CYCLE_FS, Port(env, 0), Port(env, 0))
@@ -111,6 +114,7 @@ def test_packets_of_other_windows_are_refused() -> None:
         part.serve(Window(20 * CYCLE_FS, sent([(10, 0, 12, 1)])))
 
 
+@pytest.mark.nojit
 def test_a_source_sends_in_order() -> None:
     state = NetworkState(network())
     state.add(np.array([0]), np.array([[50, 1, 1]]))
