@@ -30,6 +30,7 @@ TIMINGS = st.builds(
 ADDRESSES = st.lists(st.integers(0, 300), min_size=1, max_size=40)
 
 
+@pytest.mark.nojit
 @given(TIMINGS, ADDRESSES)
 def test_vectors_act_as_their_plain_twin(sram: SramTiming, addresses: list[int]) -> None:
     done = read_vectors(sram, np.array(addresses, np.int64))
@@ -39,6 +40,7 @@ def test_vectors_act_as_their_plain_twin(sram: SramTiming, addresses: list[int])
     assert done.conflict_cycles == finish[-1] - len(finish)
 
 
+@pytest.mark.nojit
 @given(TIMINGS, ADDRESSES, st.integers(0, 30), st.integers(0, 40))
 def test_accesses_act_as_their_plain_twin(sram: SramTiming, addresses: list[int], spread: int, cut: int) -> None:
     arrivals = np.sort(np.random.default_rng(len(addresses)).integers(0, spread + 1, len(addresses)))

@@ -35,6 +35,7 @@ def naive_pass(dataflow: str, R: int, C: int, a: Any, b: Any, buffers: int, swit
     return naive_systolic.Pass(transposed.product.T, transposed.busy, transposed.end)
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 @settings(max_examples=40)
 @given(SIDE, SIDE, st.tuples(EXTENT, EXTENT, EXTENT), st.integers(0, 2), st.integers(0, 3))

@@ -52,6 +52,7 @@ def test_channels_act_as_each_by_itself(mapping: str, name: str, batches: list[l
     assert counted["n_RD"] + counted["n_WR"] == folded.n_bursts
 
 
+@pytest.mark.nojit
 def test_channels_asked_for_the_same_are_one_until_they_are_not() -> None:
     folded = memory(n_channels=8)
     folded.serve(np.array([[0, 0, 1 << 16, 1, 0, 0, 0]], np.int64))
@@ -62,6 +63,7 @@ def test_channels_asked_for_the_same_are_one_until_they_are_not() -> None:
     assert folded.n_states == 2
 
 
+@pytest.mark.nojit
 def test_one_burst_takes_the_idle_latency_and_the_way_there_and_back() -> None:
     done = memory().serve(np.array([[0, 64, 1, 1, 0, 0, 0]], np.int64))
     ticks = -(-7_300_000 // 833_000) + 17 + 17 + 2  # tRCD, tCL, the burst
