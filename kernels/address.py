@@ -1,42 +1,32 @@
-"""Addresses to channel, bank, row and column: bit fields cut off from below, some of them XORed with column bits."""
+"""Addresses to channel, bank, row and column: each is the XOR of a few shifted and masked copies of the address."""
 
 from __future__ import annotations
 
 from dieshot.kernels.jit import Rows, timing_loop
 
-FIELD, WIDTH, SHIFT, XOR_SHIFT = range(4)
-NO_XOR = -1
-CHANNEL, PSEUDO, STACK, GROUP, BANK, ROW, COLUMN, N_FIELDS = range(8)
+OUTPUT, SHIFT, MASK, N_PIECE = range(4)
+CHANNEL, BANK, ROW, COLUMN, N_OUTPUTS = range(5)
+BLOCK = 1024  # addresses whose outputs stay in the nearest cache while the pieces are put together
 
 
-@timing_loop("void(int64, int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])")
-def decode_addresses(
-    burst_shift: int,
-    steps: Rows,
-    widths: Rows,
-    scratch: Rows,
-    addresses: Rows,
-    channel: Rows,
-    bank: Rows,
-    row: Rows,
-) -> None:
-    """Decode byte addresses; bits above the last field are dropped.
+@timing_loop("void(int64[:, ::1], int64[::1], int64[:, ::1])")
+def decode_addresses(pieces: Rows, addresses: Rows, outputs: Rows) -> None:
+    """Decode byte addresses into outputs (CHANNEL, BANK, ROW and, where there is a row for it, COLUMN; address).
 
-    steps (n, 4): field, width in bits, shift within the field, XOR_SHIFT (the column's bits from there on are XORed in;
-    NO_XOR: none), least significant first. widths, scratch (N_FIELDS): bits of each field; working space.
+    pieces (n, N_PIECE): output, bits to shift right (left where negative), mask of the output's bits.
     """
-    for i in range(addresses.shape[0]):
-        rest = addresses[i] >> burst_shift
-        for field in range(N_FIELDS):
-            scratch[field] = 0
-        for k in range(steps.shape[0]):
-            scratch[steps[k, FIELD]] |= (rest & ((1 << steps[k, WIDTH]) - 1)) << steps[k, SHIFT]
-            rest >>= steps[k, WIDTH]
-        for k in range(steps.shape[0]):
-            if steps[k, XOR_SHIFT] != NO_XOR:
-                field = steps[k, FIELD]
-                scratch[field] ^= (scratch[COLUMN] >> steps[k, XOR_SHIFT]) & ((1 << widths[field]) - 1)
-        stack = (scratch[PSEUDO] << widths[STACK]) | scratch[STACK]
-        channel[i] = scratch[CHANNEL]
-        bank[i] = (((stack << widths[GROUP]) | scratch[GROUP]) << widths[BANK]) | scratch[BANK]
-        row[i] = scratch[ROW]
+    for begin in range(0, addresses.shape[0], BLOCK):
+        end = min(begin + BLOCK, addresses.shape[0])
+        for output in range(outputs.shape[0]):
+            for i in range(begin, end):
+                outputs[output, i] = 0
+        for k in range(pieces.shape[0]):
+            output, shift, mask = pieces[k, OUTPUT], pieces[k, SHIFT], pieces[k, MASK]
+            if output >= outputs.shape[0]:
+                continue
+            if shift >= 0:
+                for i in range(begin, end):
+                    outputs[output, i] ^= (addresses[i] >> shift) & mask
+            else:
+                for i in range(begin, end):
+                    outputs[output, i] ^= (addresses[i] << -shift) & mask

@@ -47,10 +47,18 @@ def is_opening(channel: int, bank: int, lists: Rows, counts: Rows) -> bool:
 
 
 @inlined
+def is_hit_in(channel: int, which: int, bank: int, row: int, lists: Rows, counts: Rows) -> bool:
+    """Return whether a request of one list is for this open row."""
+    for k in range(counts[channel, which]):
+        if lists[channel, which, BANK_ID, k] == bank and lists[channel, which, ROW, k] == row:
+            return True
+    return False
+
+
+@inlined
 def is_hit_waiting(channel: int, bank: int, row: int, lists: Rows, counts: Rows) -> bool:
     """Return whether any waiting request is for this open row."""
+    found = False
     for which in range(N_LISTS):
-        for k in range(counts[channel, which]):
-            if lists[channel, which, BANK_ID, k] == bank and lists[channel, which, ROW, k] == row:
-                return True
-    return False
+        found = found or is_hit_in(channel, which, bank, row, lists, counts)
+    return found

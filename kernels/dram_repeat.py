@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dieshot.kernels.dram_queue import BANK_ID, ITEM, N_ENTRY, N_LISTS, ROW, SEEN
 from dieshot.kernels.dram_timing import CLOSED, N_COMMANDS
+from dieshot.kernels.dram_turns import HIT_LIMIT, ROW_HITS
 from dieshot.kernels.inlined import inlined
 from dieshot.kernels.jit import Rows
 
@@ -22,7 +23,7 @@ def relative(tick: int, now: int) -> int:
 @inlined
 def take_snapshot(
     now: int, item: int, base_row: int, n_times: int, n_plain: int, faw: int, next_ok: Rows, acts: Rows, open_row: Rows,
-    lists: Rows, counts: Rows, chan: Rows, out: Rows
+    lists: Rows, counts: Rows, chan: Rows, at_bank: Rows, out: Rows
 ) -> int:  # fmt: skip
     """Write the state relative to now, item and row; return the length used. chan's first n_times columns are ticks,
     those up to n_plain plain."""
@@ -38,6 +39,9 @@ def take_snapshot(
                 k += 1
         for bank in range(open_row.shape[1]):
             out[k] = FAR if open_row[ch, bank] == CLOSED else open_row[ch, bank] - base_row
+            k += 1
+        for bank in range(at_bank.shape[1]):
+            out[k] = min(at_bank[ch, bank, ROW_HITS], HIT_LIMIT)
             k += 1
         for column in range(n_plain):
             out[k] = relative(chan[ch, column], now) if column < n_times else chan[ch, column]
@@ -74,7 +78,9 @@ def equal(left: Rows, right: Rows, n: int) -> bool:
 
 
 @inlined
-def repetitions(item: int, period: int, channel: Rows, bank: Rows, row: Rows, is_write: Rows, shift: int) -> int:
+def repetitions(
+    item: int, period: int, channel: Rows, bank: Rows, row: Rows, columns: Rows, is_write: Rows, shift: int
+) -> int:
     """Return how many whole periods ahead the items are those behind, rows shifted; one item is left over."""
     n_items = bank.shape[0]
     j = item
@@ -84,6 +90,7 @@ def repetitions(item: int, period: int, channel: Rows, bank: Rows, row: Rows, is
         and bank[j] == bank[j - period]
         and is_write[j] == is_write[j - period]
         and row[j] - row[j - period] == shift
+        and (columns.shape[0] == 0 or columns[j] == columns[j - period])
     ):
         j += 1
     return (j - item) // period

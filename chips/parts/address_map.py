@@ -28,7 +28,7 @@ MAPPINGS = {
     "chrabarocol": "ch-pc-si-bg-ba-ro-co",
     "chrarobaco": "ch-pc-si-ro-ba-bg-co",
 }
-FIELDS = {"ch": 0, "pc": 1, "si": 2, "bg": 3, "ba": 4, "ro": 5, "co": 6}
+FIELDS = ("ch", "pc", "si", "bg", "ba", "ro", "co")
 XORED = ("pc", "si", "bg", "ba")
 
 
@@ -36,17 +36,23 @@ XORED = ("pc", "si", "bg", "ba")
 class AddressMap:
     """A mapping for one geometry, ready for `decode_addresses`. n_bits: of the addresses that it tells apart."""
 
-    steps: Int64s
-    widths: Int64s
-    burst_shift: int
+    pieces: Int64s
     n_bits: int
 
     def decode(self, addresses: Int64s) -> tuple[Int64s, Int64s, Int64s]:
         """Return channel, bank within the channel, and row of each byte address."""
-        channel, bank, row = (np.empty(len(addresses), np.int64) for _ in range(3))
-        scratch = np.zeros(address.N_FIELDS, np.int64)
-        address.decode_addresses(self.burst_shift, self.steps, self.widths, scratch, addresses, channel, bank, row)
+        channel, bank, row = self._decode(addresses, address.COLUMN)
         return channel, bank, row
+
+    def decode_to_column(self, addresses: Int64s) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+        """Return channel, bank, row, and burst within the row of each byte address."""
+        channel, bank, row, column = self._decode(addresses, address.N_OUTPUTS)
+        return channel, bank, row, column
+
+    def _decode(self, addresses: Int64s, n_outputs: int) -> Int64s:
+        outputs = np.empty((n_outputs, len(addresses)), np.int64)
+        address.decode_addresses(self.pieces, addresses, outputs)
+        return outputs
 
 
 def address_map(mapping: str, geometry: MemoryGeometry, n_channels: int) -> AddressMap:
@@ -60,16 +66,11 @@ def address_map(mapping: str, geometry: MemoryGeometry, n_channels: int) -> Addr
     body, _, suffix = order.partition("+")
     if suffix not in ("", "xor"):
         raise InputError("unknown suffix", key="mapping", value=f"+{suffix}", expected="+xor", nearest="+xor")
-    cuts = _cuts(body.split("-"), widths)
-    xors = _xor_shifts(widths) if suffix else {}
-    steps = [(FIELDS[name], width, shift, xors.get(name, address.NO_XOR)) for name, width, shift in cuts]
     burst_shift = _log2("burst", geometry.burst)
-    return AddressMap(
-        np.array(steps, np.int64),
-        np.array([widths[name] for name in FIELDS] + [0], np.int64),
-        burst_shift,
-        burst_shift + sum(widths.values()),
-    )
+    bits = _address_bits(_cuts(body.split("-"), widths), burst_shift)
+    if suffix:
+        _xor_with_column(bits)
+    return AddressMap(_pieces(bits), burst_shift + sum(widths.values()))
 
 
 def _widths(geometry: MemoryGeometry, n_channels: int) -> dict[str, int]:
@@ -109,10 +110,30 @@ def _cuts(tokens: list[str], widths: dict[str, int]) -> list[tuple[str, int, int
     return cuts
 
 
-def _xor_shifts(widths: dict[str, int]) -> dict[str, int]:
-    shifts = {}
-    shift = 0
+def _address_bits(cuts: list[tuple[str, int, int]], burst_shift: int) -> dict[str, list[list[int]]]:
+    """Return by field, for each of its bits from the lowest, the address bits that it is the XOR of."""
+    bits: dict[str, list[list[int]]] = {name: [] for name in FIELDS}
+    place = burst_shift
+    for name, width, _ in cuts:
+        bits[name] += [[place + i] for i in range(width)]
+        place += width
+    return bits
+
+
+def _xor_with_column(bits: dict[str, list[list[int]]]) -> None:
+    left = iter(bits["co"])
     for name in XORED:
-        shifts[name] = shift
-        shift += widths[name]
-    return shifts
+        for bit in bits[name]:
+            bit += next(left, [])
+
+
+def _pieces(bits: dict[str, list[list[int]]]) -> Int64s:
+    """Return the rows of `decode_addresses`: bits that go equally far go together."""
+    banks = bits["ba"] + bits["bg"] + bits["si"] + bits["pc"]
+    masks: dict[tuple[int, int], int] = {}
+    for output, wanted in enumerate((bits["ch"], banks, bits["ro"], bits["co"])):
+        for i, sources in enumerate(wanted):
+            for source in sources:
+                masks[output, source - i] = masks.get((output, source - i), 0) | 1 << i
+    rows = [(output, shift, mask) for (output, shift), mask in masks.items()]
+    return np.array(rows, np.int64).reshape(-1, address.N_PIECE)

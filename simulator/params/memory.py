@@ -32,13 +32,16 @@ class MemoryGeometry(Schema):
 
 class MemoryBus(Schema):
     """Command buses. ticks_per_cycle: steps of the command bus in one CK. act, row, column: how long an ACT, another
-    row command and a column command hold their bus, in ticks.
+    row command and a column command hold their bus, in ticks. sync: how long a CAS does, which starts the data clock
+    where it has stopped; without, it never stops. shared: row and column commands have one bus.
     """
 
     ticks_per_cycle: Count
     act: Cycles
     row: Cycles
     column: Cycles
+    sync: Cycles | None = None
+    shared: bool = False
 
 
 class MemoryTimings(Schema):

@@ -55,18 +55,20 @@ def micro_dram(
     load: float | None = None,
     seed: int = 0,
     bank_queue: int = 0,
+    forward: bool = True,
     overrides: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Serve `n` requests of one burst each and return what happened.
 
     read_fraction: reads among them, chosen by `seed`. requesters: streams of the same pattern in their own parts of
     the memory, in turn. load: share of the peak at which requests arrive; None: as fast as they are accepted (four
-    a tick and channel). cycles: command-bus ticks until the last request was accepted. InputError on nonsense.
+    a tick and channel). bank_queue: of scheduler bankturn alone. forward: reads are answered from waiting writes.
+    cycles: command-bus ticks until the last request was accepted. InputError on nonsense.
     """
     _check(pattern, n, read_fraction, requesters, load, seed)
     channel_module = importlib.import_module("dieshot.chips.parts.dram_channel")
     policy = channel_module.ControllerPolicy(
-        scheduler, queue, refresh, page, mapping, channels, 4 * channels, bank_queue
+        scheduler, queue, refresh, page, mapping, channels, 4 * channels, bank_queue, forward
     )
     dram = channel_module.DramChannels(memory_parameters(memory, overrides), policy)
     geometry, bits = dram.parameters.geometry, dram.map.n_bits
