@@ -24,7 +24,7 @@ def main(path: str) -> None:
         start_fs = int(layer.start_fs.min())
         stop_fs = int((layer.start_fs + layer.duration_fs).max())
         lines = {"tensor core, SM 0": f"chip0/sm{SM_SHOWN}/tensor", "copy engine, SM 0": f"chip0/sm{SM_SHOWN}/copy"}
-        lines |= {"L2": "chip0/l2", "HBM channel 0": "chip0/hbm0/channel0", "NVLink egress": "chip0/link/egress"}
+        lines |= {"L2": "chip0/l2", "HBM channel 0": "chip0/hbm0/channel0/pins0", "NVLink egress": "chip0/link/egress"}
         heights = [1.3] + [1] * len(lines)
         figure, axes = plt.subplots(len(lines) + 1, 1, sharex=True, figsize=(11, 7), height_ratios=heights)
         for row in layer.itertuples():

@@ -59,8 +59,8 @@ class L2(Schema):
 
 
 class Hbm(Schema):
-    """The memory stacks. memory: one stack's standard at the speed of its pins; idle_latency: of a pointer chase from
-    an SM; interleave: bytes to one pseudo-channel before the next; queue: such accesses that a channel's controller holds.
+    """The memory stacks. memory: one stack's standard at the speed of its pins. idle_latency: of a pointer chase from
+    an SM. interleave: bytes to one pseudo-channel before the next. queue: such accesses that a controller chooses from.
     """
 
     capacity: Bytes

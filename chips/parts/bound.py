@@ -26,15 +26,13 @@ def serial_fs(timing: DieTiming, kernel: TileKernel, backlog_fs: int, moved: dic
 def _cta_fs(timing: DieTiming, kernel: TileKernel) -> Rows:
     """Return the time of a CTA of each class that has the die to itself.
 
-    Every step may find the row closed that its last one opened: hence an access a step.
+    Every step may find another row open than its own.
     """
     c = kernel.classes
     groups = kernel.n_groups
     per_step = timing.ingress_fs_per_mib * np.maximum(c[:, sm.C_IN], c[:, sm.C_IN_LAST]) // MIB
     per_step += groups * (c[:, sm.C_TENSOR1] + c[:, sm.C_SIMT] + c[:, sm.C_TENSOR2] + 4 * timing.period_fs)
-    per_step += (
-        timing.send_fs + 2 * timing.lookup_fs + timing.respond_fs + timing.hbm.idle_latency_fs + _access_fs(timing.hbm)
-    )
+    per_step += timing.send_fs + 2 * timing.lookup_fs + timing.respond_fs + _lone_fs(timing.hbm)
     once = timing.ingress_fs_per_mib * c[:, sm.C_ONCE] // MIB + timing.dispatch_fs + timing.send_fs
     cta_fs: Rows = c[:, sm.C_STEPS] * per_step + groups * (c[:, sm.C_EPILOGUE] + timing.period_fs) + once
     return cta_fs
@@ -52,14 +50,31 @@ def _chain_fs(timing: DieTiming, kernel: TileKernel, cta_fs: Rows) -> int:
     return int(cta_fs.sum()) // n_busy + kernel.slots_per_sm * int(cta_fs.max())
 
 
-def _access_fs(hbm: HbmDesign) -> int:
-    """Return the longest that an access alone can take a channel: one row closed, the next opened, all bursts moved, a
-    turn between reading and writing, and its share of the refreshes."""
-    t, cycle_fs = hbm.memory.timings, hbm.tick_fs * hbm.memory.bus.ticks_per_cycle
-    bursts = -(-hbm.access_bytes // hbm.memory.geometry.burst) * hbm.burst_cycles
-    turn = t.nRTW + t.nCWL + t.nBL + t.nWTRL
-    cycles = max(t.nRC, t.nRCDRD + bursts + max(t.nRTP, t.nCWL + t.nBL + t.nWR) + t.nRP) + t.nCL + t.nBL + turn
-    return cycles * cycle_fs * t.nREFI // (t.nREFI - t.nRFC)
+def _lone_fs(hbm: HbmDesign) -> int:
+    """Return what an access takes alone where its bank has another row open, from the cache and back."""
+    t = hbm.memory.timings
+    return _with_refreshes(hbm, t.nRP + t.nRCDRD + t.nCL + _bursts(hbm)) + hbm.path_fs
+
+
+def _access_fs(hbm: HbmDesign, turns: bool) -> int:
+    """Return the longest that an access can hold up those behind it: one row closed, the next opened, all bursts moved,
+    and a turn to writing and back."""
+    t = hbm.memory.timings
+    recovery = max(t.nRTP, t.nCWL + t.nBL + t.nWR) if turns else t.nRTP
+    cycles = max(t.nRC, t.nRCDRD + _bursts(hbm) + recovery + t.nRP)
+    if turns:
+        cycles += t.nRTW + t.nCWL + t.nBL + t.nWTRL
+    return _with_refreshes(hbm, cycles)
+
+
+def _bursts(hbm: HbmDesign) -> int:
+    return -(-hbm.access_bytes // hbm.memory.geometry.burst) * hbm.burst_cycles
+
+
+def _with_refreshes(hbm: HbmDesign, cycles: int) -> int:
+    """Return the time of some cycles with their share of the refreshes."""
+    t = hbm.memory.timings
+    return cycles * t.tCK * t.nREFI // (t.nREFI - t.nRFC - t.nRP)
 
 
 def _refresh_fs(hbm: HbmDesign) -> int:
@@ -70,6 +85,7 @@ def _refresh_fs(hbm: HbmDesign) -> int:
 def _traffic_fs(timing: DieTiming, kernel: TileKernel, moved: dict[str, int]) -> int:
     steps = int(kernel.classes[:, sm.C_STEPS][kernel.ctas[:, sm.K_CLASS]].sum())
     requests = moved["l2_misses"] + steps + len(kernel.ctas) * kernel.n_groups
-    dram_fs = moved["hbm_busiest_channel"] * _access_fs(timing.hbm) + 2 * _refresh_fs(timing.hbm)
+    turns = moved["hbm_write_bytes"] > 0
+    dram_fs = moved["hbm_busiest_channel"] * _access_fs(timing.hbm, turns) + 2 * _refresh_fs(timing.hbm)
     l2_bytes = moved["l2_read_bytes"] + moved["l2_write_bytes"]
     return dram_fs + l2_bytes * timing.l2_fs_per_mib // MIB + requests

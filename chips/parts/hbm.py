@@ -197,8 +197,8 @@ class HbmChannels(Component):
         counts = stack.advance_stack(
             until_fs, self.log.record, misses, len(misses), self.tile_address, self.design.shape, c.cfg, c.nodes,
             c.delay, c.hold, c.next_ok, c.acts, c.open_row, c.lists, c.counts, c.chan, c.tally, self.queue,
-            self.accesses, self.columns[0], self.columns[1], self.columns[2], self.pending, self.pins, self.regs, self.log.open,
-            self.fill_rows, self.log_rows,
+            self.accesses, self.columns[0], self.columns[1], self.columns[2], self.pending, self.pins, self.regs,
+            self.log.open, self.fill_rows, self.log_rows,
         )  # fmt: skip
         self.log.keep(self.log_rows[: counts & 0xFFFFFFFF])
         return self.fill_rows[: counts >> 32].copy()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
+from dice import memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operators import all_reduce, attentions, gemms, local, streams
 
 from dieshot.chips.parts.bound import serial_fs
 from dieshot.chips.parts.die import run_kernel
+from dieshot.chips.parts.dram_channel import ControllerPolicy
+from dieshot.chips.parts.hbm import hbm_design
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import sm
 from dieshot.simulator.engine.clock import FS_PER_SECOND
@@ -81,12 +85,12 @@ def test_collectives(elements: int, group: int) -> None:
 
 
 def chain_of_loads(n_steps: int, timing: DieTiming) -> TileKernel:
-    """CTAs that wait for one granule after the other, all channels but one idle."""
+    """CTAs that wait for one access after the other, all channels but one idle."""
     classes = np.zeros((1, sm.N_CLASS), np.int64)
     classes[0, [sm.C_READ, sm.C_READ_LAST, sm.C_IN, sm.C_IN_LAST]] = 1
     classes[0, sm.C_STEPS] = n_steps
     ctas = np.array([[0, n_steps * i, -1, -1] for i in range(3)], np.int64)
-    tile_bytes = np.full(3 * n_steps, timing.granule_bytes)
+    tile_bytes = np.full(3 * n_steps, timing.hbm.access_bytes)
     return TileKernel("chain", "gemm", classes, ctas, tile_bytes, np.zeros(0, np.int64), 1, 1, 1, True, {})
 
 
@@ -104,7 +108,9 @@ def uneven_deal(n_waves: int, timing: DieTiming) -> TileKernel:
 @pytest.mark.parametrize(("build", "n"), [(chain_of_loads, 200), (uneven_deal, 10)])
 def test_serial_bound_of_kernels_that_use_a_die_badly(build: Callable[[int, DieTiming], TileKernel], n: int) -> None:
     mib = 1 << 20
-    timing = DieTiming(4, 1000, 1000, 0, 1000, mib, 1 << 40, mib, 5, 512, 200 * mib, 1000, 0, 1000, 0, 0)
+    timings = replace(memory().timings, tCK=2000)
+    hbm = hbm_design(replace(memory(), timings=timings), ControllerPolicy(n_channels=5), 256, 1000)
+    timing = DieTiming(4, 1000, 1000, 0, 1000, mib, 1 << 40, mib, hbm, 0, 1000, 0, 0)
     kernel = build(n, timing)
-    outcome = run_kernel(timing, kernel, np.zeros((5, 2), np.int64), record=False)
+    outcome = run_kernel(timing, kernel, np.zeros((hbm.n_pins, 2), np.int64), record=False)
     assert outcome.duration_fs <= serial_fs(timing, kernel, 0, outcome.counters) < 3 * outcome.duration_fs

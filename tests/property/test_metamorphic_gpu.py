@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,11 @@ from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.simulator.studies.setup import SystemSetup, set_up
 from dieshot.traces import Operator
 
-# Measured over 3,000 random operators. Within a kernel: at most 1.0 %; 1.7 % for other numbers of channels, which deal
-# tiles out differently; 17 % for other numbers of SMs, which change the waves (0 in 99 of 100). With the choice of
-# kernels: 12.5 %, 1 % in 99 of 100 cases.
+# Measured over random operators, beyond one refresh a kernel, which a request may run into because it comes earlier.
+# Within a kernel: at most 0.4 %; 2.5 % for other numbers of channels, which deal addresses out differently; 17 % for
+# other numbers of SMs, which change the waves (0 in 99 of 100). With the choice of kernels: 12.5 %, 1 % in 99 of 100.
 WITHIN_A_KERNEL = 0.015
-OTHER_CHANNELS = 0.025
+OTHER_CHANNELS = 0.05
 OTHER_SMS = 0.2
 WITH_THE_CHOICE = 0.15
 
@@ -46,7 +47,7 @@ def base_timing() -> DieTiming:
 
 
 def duration_fs(timing: DieTiming, sequence: Sequence[TileKernel]) -> int:
-    backlog, total = np.zeros((timing.n_channels, 2), np.int64), 0
+    backlog, total = np.zeros((timing.hbm.n_pins, 2), np.int64), 0
     for kernel in sequence:
         outcome = run_kernel(timing, kernel, backlog, record=False)
         backlog = outcome.backlog
@@ -58,8 +59,22 @@ def first_choice(operator: Operator) -> Sequence[TileKernel]:
     return kernel_choices(system("h100-sxm").chip.machine, operator, 0)[0]  # type: ignore[attr-defined]
 
 
+def refresh_fs(sequence: Sequence[TileKernel]) -> int:
+    """Return how much a refresh costs that a request of each kernel runs into because it comes earlier."""
+    t = base_timing().hbm.memory.timings
+    return len(sequence) * (t.nRP + t.nRFC) * t.tCK
+
+
 def shorter(timing: DieTiming, **cycles: int) -> DieTiming:
     return replace(timing, **{name: getattr(timing, name) - n * timing.period_fs for name, n in cycles.items()})
+
+
+def scaled_memory(timing: DieTiming, factor: float) -> DieTiming:
+    """Return a die whose memory takes `factor` times as long for everything."""
+    hbm, timings = timing.hbm, timing.hbm.memory.timings
+    slower = replace(timings, tCK=int(timings.tCK * factor))
+    memory = replace(hbm.memory, timings=slower)
+    return replace(timing, hbm=replace(hbm, memory=memory, path_fs=int(hbm.path_fs * factor)))
 
 
 def faster(timing: DieTiming, **factors: float) -> DieTiming:
@@ -71,7 +86,9 @@ def faster(timing: DieTiming, **factors: float) -> DieTiming:
 def test_a_launch_latency_shifts_everything_and_a_drain_only_the_end(
     timing: DieTiming, kernel: TileKernel, cycles: int
 ) -> None:
-    more = cycles * timing.period_fs
+    """Without refreshes, which go by the clock on the wall; in steps of both clocks."""
+    timing = replace(timing, hbm=replace(timing.hbm, policy=replace(timing.hbm.policy, refresh="none")))
+    more = cycles * lcm(timing.period_fs, timing.hbm.tick_fs)
     whole = duration_fs(timing, [kernel])
     assert duration_fs(replace(timing, launch_fs=timing.launch_fs + more), [kernel]) == whole + more
     assert duration_fs(replace(timing, drain_fs=timing.drain_fs + more), [kernel]) == whole + more
@@ -82,7 +99,7 @@ def test_a_launch_latency_shifts_everything_and_a_drain_only_the_end(
 def test_a_machine_in_slow_motion_takes_proportionally_longer(timing: DieTiming, kernel: TileKernel) -> None:
     """Every time and every rate doubled: nothing but the unit of time has changed."""
     times = [name for name in DieTiming.__slots__ if name.endswith(("_fs", "_fs_per_mib"))]
-    slow = replace(timing, **{name: 2 * getattr(timing, name) for name in times})
+    slow = replace(scaled_memory(timing, 2), **{name: 2 * getattr(timing, name) for name in times})
     columns = (5, 6, 7, 11)  # the classes' times
     classes = kernel.classes.copy()
     classes[:, columns] *= 2
@@ -93,8 +110,8 @@ def test_a_machine_in_slow_motion_takes_proportionally_longer(timing: DieTiming,
 BETTER_TIMING = {
     "ingress": lambda timing: faster(timing, ingress_fs_per_mib=0.8),
     "L2 bandwidth": lambda timing: faster(timing, l2_fs_per_mib=0.8),
-    "DRAM bandwidth": lambda timing: faster(timing, channel_fs_per_mib=0.8),
-    "DRAM latency": lambda timing: shorter(timing, dram_latency_fs=50),
+    "DRAM": lambda timing: scaled_memory(timing, 0.8),
+    "DRAM path": lambda timing: replace(timing, hbm=replace(timing.hbm, path_fs=timing.hbm.path_fs // 2)),
     "lookup": lambda timing: shorter(timing, lookup_fs=20),
     "way to the L2": lambda timing: shorter(timing, send_fs=30, respond_fs=30),
     "dispatch": lambda timing: shorter(timing, dispatch_fs=100),
@@ -110,7 +127,8 @@ def test_a_kernel_is_not_slower_on_a_better_part(part: str) -> None:
     @given(local())
     def check(operator: Operator) -> None:
         sequence = first_choice(operator)
-        assert duration_fs(better, sequence) <= duration_fs(base_timing(), sequence) * (1 + WITHIN_A_KERNEL)
+        limit_fs = duration_fs(base_timing(), sequence) * (1 + WITHIN_A_KERNEL)
+        assert duration_fs(better, sequence) <= limit_fs + refresh_fs(sequence)
 
     check()
 
@@ -118,10 +136,11 @@ def test_a_kernel_is_not_slower_on_a_better_part(part: str) -> None:
 @FIXED
 @given(local())
 def test_a_kernel_is_hardly_slower_on_more_channels(operator: Operator) -> None:
-    """Tiles are dealt out to the channels in turn; another number of channels is another deal."""
+    """Addresses go round the channels; another number of channels is another deal."""
     sequence, timing = first_choice(operator), base_timing()
-    more = replace(timing, n_channels=96)
-    assert duration_fs(more, sequence) <= duration_fs(timing, sequence) * (1 + OTHER_CHANNELS)
+    more = replace(timing, hbm=replace(timing.hbm, policy=replace(timing.hbm.policy, n_channels=96)))
+    limit_fs = duration_fs(timing, sequence) * (1 + OTHER_CHANNELS)
+    assert duration_fs(more, sequence) <= limit_fs + refresh_fs(sequence)
 
 
 @FIXED

@@ -120,7 +120,9 @@ def test_no_log_leaves_no_file(model: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("component", ["chip0/sm0/tensor", "chip0/sm131/copy", "chip0/l2", "chip0/hbm4/channel15"])
+@pytest.mark.parametrize(
+    "component", ["chip0/sm0/tensor", "chip0/sm131/copy", "chip0/l2", "chip0/hbm4/channel15/pins1"]
+)
 def test_cycles_add_up_to_the_totals(component: str, single: str, capsys: pytest.CaptureFixture[str]) -> None:
     with open_run(single) as run:
         totals = run.totals(component)
