@@ -32,14 +32,25 @@ from dieshot.kernels.dram_repeat import (
     AT_ROW,
     AT_TICK,
     HASH,
+<<<<<<< HEAD
+    clear_waiting,
     copy_outputs,
     equal,
+    items_repeated,
+=======
+    copy_outputs,
+    equal,
+>>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
     mixed,
     note_counters,
     oldest_waiting,
     repeat_counters,
+<<<<<<< HEAD
+    restore_snapshot,
+=======
     repetitions,
     shift_state,
+>>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
     take_snapshot,
 )
 from dieshot.kernels.dram_timing import REFAB
@@ -124,6 +135,29 @@ def look_for_repetition(
         first = oldest_waiting(item, lists, counts)
         if period <= 0 or first - period < 0 or first < meta[k, AT_ITEM]:
             continue
+<<<<<<< HEAD
+        ahead = items_repeated(item, period, channel, bank, row, columns, is_write, shift)
+        times = ahead // period
+        # The rest of the items takes the state to that of the last snapshot of the period that they reach.
+        last = k
+        for later in range(back):
+            i = (n - back + later) % snapshots.shape[0]
+            if meta[i, AT_ITEM] - meta[k, AT_ITEM] <= ahead - times * period:
+                last = i
+        skipped_items = times * period + meta[last, AT_ITEM] - meta[k, AT_ITEM]
+        if skipped_items == 0:
+            continue
+        ticks = now - meta[k, AT_TICK]
+        skipped: int = times * ticks + meta[last, AT_TICK] - meta[k, AT_TICK]
+        copy_outputs(first, item + skipped_items, item, period, ticks, accepted, finished)
+        repeat_counters(times, meta[k], meta[last], HITS, chan, tally)
+        restore_snapshot(now + skipped, item + skipped_items, meta[last, AT_ROW] + (times + 1) * shift, N_TIMES, HITS,
+                         next_ok, acts, open_row, lists, counts, chan, at_bank, snapshots[last])  # fmt: skip
+        clear_waiting(finished, lists, counts)
+        regs[NEXT_ITEM] = item + skipped_items
+        regs[IN_FLIGHT] = counts.sum()
+        regs[REPEATED] += skipped_items
+=======
         times: int = repetitions(item, period, channel, bank, row, columns, is_write, shift)
         if times == 0:
             continue
@@ -134,6 +168,7 @@ def look_for_repetition(
         regs[NEXT_ITEM] = item + times * period
         regs[REPEATED] += times * period
         skipped: int = times * ticks
+>>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
         return skipped
     meta[slot, HASH] = code
     meta[slot, AT_ITEM] = item

@@ -3,9 +3,13 @@ and to its row, and the items ahead are those behind with rows shifted alike, wh
 
 from __future__ import annotations
 
-from dieshot.kernels.dram_queue import BANK_ID, ITEM, N_ENTRY, N_LISTS, ROW, SEEN
+from dieshot.kernels.dram_queue import BANK_ID, ITEM, N_ENTRY, N_LISTS, READS, ROW, SEEN
 from dieshot.kernels.dram_timing import CLOSED, N_COMMANDS
+<<<<<<< HEAD
+from dieshot.kernels.dram_turns import HIT_LIMIT, QUEUED, ROW_HITS
+=======
 from dieshot.kernels.dram_turns import HIT_LIMIT, ROW_HITS
+>>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
 from dieshot.kernels.inlined import inlined
 from dieshot.kernels.jit import Rows
 
@@ -59,6 +63,46 @@ def take_snapshot(
 
 
 @inlined
+def restore_snapshot(
+    now: int, item: int, base_row: int, n_times: int, n_plain: int, next_ok: Rows, acts: Rows, open_row: Rows,
+    lists: Rows, counts: Rows, chan: Rows, at_bank: Rows, kept: Rows
+) -> None:  # fmt: skip
+    """Bring the state back to what `take_snapshot` wrote, as seen from another now, item and row."""
+    k = 0
+    for ch in range(counts.shape[0]):
+        for node in range(next_ok.shape[1]):
+            for command in range(N_COMMANDS):
+                next_ok[ch, node, command] = now + kept[k]
+                k += 1
+        for pseudo in range(acts.shape[1]):
+            for i in range(acts.shape[2]):
+                acts[ch, pseudo, i] = now + kept[k]
+                k += 1
+        for bank in range(open_row.shape[1]):
+            open_row[ch, bank] = CLOSED if kept[k] == FAR else base_row + kept[k]
+            k += 1
+        for bank in range(at_bank.shape[1]):
+            at_bank[ch, bank, ROW_HITS] = kept[k]
+            at_bank[ch, bank, QUEUED] = 0
+            k += 1
+        for column in range(n_plain):
+            is_tick = column < n_times and kept[k] < FAR
+            chan[ch, column] = now + kept[k] if is_tick else kept[k]
+            k += 1
+        for which in range(N_LISTS):
+            counts[ch, which] = kept[k]
+            k += 1
+            for i in range(counts[ch, which]):
+                lists[ch, which, ITEM, i] = item + kept[k]
+                lists[ch, which, BANK_ID, i] = kept[k + 1]
+                lists[ch, which, ROW, i] = base_row + kept[k + 2]
+                lists[ch, which, SEEN, i] = kept[k + 3]
+                if which == READS and at_bank.shape[1] > 0:
+                    at_bank[ch, kept[k + 1], QUEUED] += 1
+                k += N_ENTRY
+
+
+@inlined
 def mixed(values: Rows, n: int) -> int:
     """Return a hash of the first n values."""
     code = n
@@ -78,10 +122,17 @@ def equal(left: Rows, right: Rows, n: int) -> bool:
 
 
 @inlined
+<<<<<<< HEAD
+def items_repeated(
+    item: int, period: int, channel: Rows, bank: Rows, row: Rows, columns: Rows, is_write: Rows, shift: int
+) -> int:
+    """Return how many items ahead are those a period before, rows shifted; one item is left over."""
+=======
 def repetitions(
     item: int, period: int, channel: Rows, bank: Rows, row: Rows, columns: Rows, is_write: Rows, shift: int
 ) -> int:
     """Return how many whole periods ahead the items are those behind, rows shifted; one item is left over."""
+>>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
     n_items = bank.shape[0]
     j = item
     while (
@@ -93,7 +144,7 @@ def repetitions(
         and (columns.shape[0] == 0 or columns[j] == columns[j - period])
     ):
         j += 1
-    return (j - item) // period
+    return j - item
 
 
 @inlined
@@ -118,40 +169,24 @@ def copy_outputs(first: int, stop: int, item: int, period: int, ticks: int, acce
 
 
 @inlined
-def shift_state(
-    ticks: int, items: int, rows: int, n_times: int, next_ok: Rows, acts: Rows, open_row: Rows, lists: Rows,
-    counts: Rows, chan: Rows
-) -> None:  # fmt: skip
-    """Move the whole state ahead in time, items and rows."""
+def clear_waiting(finished: Rows, lists: Rows, counts: Rows) -> None:
+    """Take the end from items that are still waiting."""
     for ch in range(counts.shape[0]):
-        for node in range(next_ok.shape[1]):
-            for command in range(N_COMMANDS):
-                next_ok[ch, node, command] += ticks
-        for pseudo in range(acts.shape[1]):
-            for i in range(acts.shape[2]):
-                acts[ch, pseudo, i] += ticks
-        for bank in range(open_row.shape[1]):
-            if open_row[ch, bank] != CLOSED:
-                open_row[ch, bank] += rows
-        for column in range(n_times):
-            if chan[ch, column] < FAR:
-                chan[ch, column] += ticks
         for which in range(N_LISTS):
             for i in range(counts[ch, which]):
-                lists[ch, which, ITEM, i] += items
-                lists[ch, which, ROW, i] += rows
+                finished[lists[ch, which, ITEM, i]] = 0
 
 
 @inlined
-def repeat_counters(times: int, meta: Rows, n_plain: int, chan: Rows, tally: Rows) -> None:
-    """Count what the period counted as often as it is repeated."""
+def repeat_counters(times: int, begin: Rows, end: Rows, n_plain: int, chan: Rows, tally: Rows) -> None:
+    """Count what the period since `begin` counted as often as it is repeated, and once more what it had up to `end`."""
     k = N_META
     for ch in range(chan.shape[0]):
         for column in range(n_plain, chan.shape[1]):
-            chan[ch, column] += times * (chan[ch, column] - meta[k])
+            chan[ch, column] += times * (chan[ch, column] - begin[k]) + end[k] - begin[k]
             k += 1
         for command in range(N_COMMANDS):
-            tally[ch, command] += times * (tally[ch, command] - meta[k])
+            tally[ch, command] += times * (tally[ch, command] - begin[k]) + end[k] - begin[k]
             k += 1
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from dieshot.kernels.inlined import inlined
 from dieshot.kernels.jit import Rows
 
-ACT, PRE, RD, WR, REFAB, PREA, REFPB = range(7)
-COMMANDS = ("ACT", "PRE", "RD", "WR", "REFab", "PREab", "REFpb")
-N_COMMANDS = 7
+ACT, PRE, RD, WR, REFAB, PREA, REFPB, CAS = range(8)
+COMMANDS = ("ACT", "PRE", "RD", "WR", "REFab", "PREab", "REFpb", "CAS")  # CAS: starts the data clock
+N_COMMANDS = 8
+NO_RULE = -(1 << 40)
 PSEUDO_CHANNEL, SAME_STACK, OTHER_STACK, BANK_GROUP, BANK = range(5)
 N_SCOPES = 5
 ACTS_IN_WINDOW = 4
@@ -82,8 +83,8 @@ def _refresh_rules(t: Mapping[str, int], after_write: int) -> list[tuple[int, in
 
 
 def delay_table(timings: Mapping[str, int], ticks_per_cycle: int) -> Rows:
-    """Return the rules as (scope, earlier, later) in ticks; 0 where there is none."""
-    table = np.zeros((N_SCOPES, N_COMMANDS, N_COMMANDS), np.int64)
+    """Return the rules as (scope, earlier, later) in ticks; NO_RULE where there is none."""
+    table = np.full((N_SCOPES, N_COMMANDS, N_COMMANDS), NO_RULE, np.int64)
     for scope, earlier, later, cycles in delay_rules(timings):
         table[scope, earlier, later] = max(table[scope, earlier, later], cycles * ticks_per_cycle)
     return table
@@ -115,10 +116,8 @@ def ready_at(channel: int, bank: int, command: int, nodes: Rows, next_ok: Rows) 
 @inlined
 def push_back(channel: int, node: int, scope: int, command: int, now: int, delay: Rows, next_ok: Rows) -> None:
     """Let every later command in one scope wait for a command issued now."""
-    for later in range(N_COMMANDS):
-        wait = delay[scope, command, later]
-        if wait > 0 and next_ok[channel, node, later] < now + wait:
-            next_ok[channel, node, later] = now + wait
+    for later in range(N_COMMANDS):  # without a branch, so that the compiler does all commands at once
+        next_ok[channel, node, later] = max(next_ok[channel, node, later], now + delay[scope, command, later])
 
 
 @inlined

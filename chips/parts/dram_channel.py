@@ -25,7 +25,7 @@ REFRESHES = {"none": dram.NO_REFRESH, "allbank": dram.ALL_BANK, "perbank": dram.
 PAGES = {"open": 0, "closed": 1}
 LONG_AGO = -(1 << 40)
 LONGEST_QUEUE = 4096
-N_SNAPSHOTS, LONGEST_SNAPSHOT = 256, 1 << 13  # states kept in the search for repetition; larger ones are not
+N_SNAPSHOTS, SNAPSHOT_WORDS = 256, 1 << 21  # states kept in the search for repetition, and words for all of them
 ONE_BURST = np.zeros(1, np.int64)
 NOWHERE = np.zeros(0, np.int64)
 HIGH_WATERMARK, LOW_WATERMARK = 0.8, 0.2  # of the write queue, as Ramulator 2's controller has them
@@ -165,7 +165,7 @@ class DramChannels:
         n = self.policy.n_channels
         length = self.next_ok.size + self.acts.size + 2 * self.open_row.size + n * (dram.N_CHAN + N_LISTS)
         length += n * N_ENTRY * (len(self.nodes) * (1 + self.policy.bank_queue) + 3 * self.policy.queue)
-        kept = N_SNAPSHOTS if length <= LONGEST_SNAPSHOT else 0
+        kept = min(N_SNAPSHOTS, SNAPSHOT_WORDS // length)
         self.snapshots = np.zeros((kept, length), np.int64)
         self.meta = np.zeros((kept, N_META + n * (dram.N_CHAN - dram.HITS + N_COMMANDS)), np.int64)
 
@@ -188,7 +188,11 @@ class DramChannels:
         column: Int64s = NOWHERE,
     ) -> Service:
         """Serve items whose place is known; without columns no read is answered from a waiting write."""
+<<<<<<< HEAD
+        accepted, finished = np.empty(len(bank), np.int64), np.zeros(len(bank), np.int64)
+=======
         accepted, finished = np.zeros(len(bank), np.int64), np.zeros(len(bank), np.int64)
+>>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
         self.regs[[loop.NEXT_ITEM, loop.N_SNAPSHOTS, loop.REPEATED]] = 0
         status = loop.advance_dram(
             dram.FAR, self.cfg, self.nodes, self.delay, self.hold, self.regs, self.next_ok, self.acts, self.open_row,
@@ -233,7 +237,11 @@ class DramChannels:
     def counters(self) -> dict[str, int]:
         """Return hits, misses, conflicts and the number of every command issued."""
         counted = {"hits": dram.HITS, "misses": dram.MISSES, "conflicts": dram.CONFLICTS,
+<<<<<<< HEAD
+                   "forwarded": dram.FORWARDED}  # fmt: skip
+=======
                    "forwarded": dram.FORWARDED, "n_CAS": dram.SYNCS}  # fmt: skip
+>>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
         found = {name: int(self.chan[:, index].sum()) for name, index in counted.items()}
         issued = self.tally.sum(axis=0)
         return found | {f"n_{name}": int(issued[i]) for i, name in enumerate(COMMANDS)}
