@@ -23,10 +23,7 @@ from dieshot.kernels.dram_queue import (
 from dieshot.kernels.dram_timing import (
     ACT,
     ACTS_IN_WINDOW,
-<<<<<<< HEAD
     CAS,
-=======
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
     CLOSED,
     PRE,
     PREA,
@@ -57,11 +54,7 @@ CLOCK_UNTIL = ACTS_IN_WINDOW
 
 # chan (channel, N_CHAN): what a channel remembers between ticks.
 (COL_WAKE, ROW_WAKE, COL_FREE, ROW_FREE, NEXT_REFRESH, DUE, DUE_PSEUDO, REFRESH_BANK, WRITE_MODE, TURN, HITS, MISSES,
-<<<<<<< HEAD
  CONFLICTS, FORWARDED, N_CHAN) = range(15)  # fmt: skip
-=======
- CONFLICTS, FORWARDED, SYNCS, N_CHAN) = range(16)  # fmt: skip
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
 
 
 @inlined
@@ -99,11 +92,7 @@ def is_data_clock_off(now: int, ch: int, bank: int, cfg: Rows, nodes: Rows, acts
 
 
 @inlined
-<<<<<<< HEAD
 def start_data_clock(now: int, ch: int, bank: int, cfg: Rows, nodes: Rows, acts: Rows, chan: Rows, tally: Rows) -> None:
-=======
-def start_data_clock(now: int, ch: int, bank: int, cfg: Rows, nodes: Rows, acts: Rows, chan: Rows) -> None:
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
     """Issue the CAS that starts the data clock of a pseudo-channel; the column command follows it."""
     free = now + cfg[SYNC_TICKS]
     acts[ch, nodes[bank, 0], CLOCK_UNTIL] = free + max(cfg[READ_TICKS], cfg[WRITE_TICKS])
@@ -111,11 +100,7 @@ def start_data_clock(now: int, ch: int, bank: int, cfg: Rows, nodes: Rows, acts:
     chan[ch, COL_WAKE] = free
     if cfg[SHARED_BUS]:
         chan[ch, ROW_FREE] = max(chan[ch, ROW_FREE], free)
-<<<<<<< HEAD
     tally[ch, CAS] += 1
-=======
-    chan[ch, SYNCS] += 1
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
 
 
 @inlined
@@ -181,11 +166,7 @@ def column_pass(
             tick = ready_at(ch, bank, command, nodes, next_ok)
             if tick <= now:
                 if is_data_clock_off(now, ch, bank, cfg, nodes, acts):
-<<<<<<< HEAD
                     start_data_clock(now, ch, bank, cfg, nodes, acts, chan, tally)
-=======
-                    start_data_clock(now, ch, bank, cfg, nodes, acts, chan)
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
                     return 0
                 served: int = lists[ch, which, ITEM, k] + 1
                 issue_column(now, ch, which, k, command, cfg, nodes, delay, hold, next_ok, acts, open_row, lists,

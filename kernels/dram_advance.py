@@ -32,25 +32,15 @@ from dieshot.kernels.dram_repeat import (
     AT_ROW,
     AT_TICK,
     HASH,
-<<<<<<< HEAD
     clear_waiting,
     copy_outputs,
     equal,
     items_repeated,
-=======
-    copy_outputs,
-    equal,
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
     mixed,
     note_counters,
     oldest_waiting,
     repeat_counters,
-<<<<<<< HEAD
     restore_snapshot,
-=======
-    repetitions,
-    shift_state,
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
     take_snapshot,
 )
 from dieshot.kernels.dram_timing import REFAB
@@ -135,7 +125,6 @@ def look_for_repetition(
         first = oldest_waiting(item, lists, counts)
         if period <= 0 or first - period < 0 or first < meta[k, AT_ITEM]:
             continue
-<<<<<<< HEAD
         ahead = items_repeated(item, period, channel, bank, row, columns, is_write, shift)
         times = ahead // period
         # The rest of the items takes the state to that of the last snapshot of the period that they reach.
@@ -157,18 +146,6 @@ def look_for_repetition(
         regs[NEXT_ITEM] = item + skipped_items
         regs[IN_FLIGHT] = counts.sum()
         regs[REPEATED] += skipped_items
-=======
-        times: int = repetitions(item, period, channel, bank, row, columns, is_write, shift)
-        if times == 0:
-            continue
-        ticks: int = now - meta[k, AT_TICK]
-        copy_outputs(first, item + times * period, item, period, ticks, accepted, finished)
-        repeat_counters(times, meta[k], HITS, chan, tally)
-        shift_state(times * ticks, times * period, times * shift, N_TIMES, next_ok, acts, open_row, lists, counts, chan)
-        regs[NEXT_ITEM] = item + times * period
-        regs[REPEATED] += times * period
-        skipped: int = times * ticks
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
         return skipped
     meta[slot, HASH] = code
     meta[slot, AT_ITEM] = item

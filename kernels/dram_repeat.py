@@ -5,11 +5,7 @@ from __future__ import annotations
 
 from dieshot.kernels.dram_queue import BANK_ID, ITEM, N_ENTRY, N_LISTS, READS, ROW, SEEN
 from dieshot.kernels.dram_timing import CLOSED, N_COMMANDS
-<<<<<<< HEAD
 from dieshot.kernels.dram_turns import HIT_LIMIT, QUEUED, ROW_HITS
-=======
-from dieshot.kernels.dram_turns import HIT_LIMIT, ROW_HITS
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
 from dieshot.kernels.inlined import inlined
 from dieshot.kernels.jit import Rows
 
@@ -122,17 +118,10 @@ def equal(left: Rows, right: Rows, n: int) -> bool:
 
 
 @inlined
-<<<<<<< HEAD
 def items_repeated(
     item: int, period: int, channel: Rows, bank: Rows, row: Rows, columns: Rows, is_write: Rows, shift: int
 ) -> int:
     """Return how many items ahead are those a period before, rows shifted; one item is left over."""
-=======
-def repetitions(
-    item: int, period: int, channel: Rows, bank: Rows, row: Rows, columns: Rows, is_write: Rows, shift: int
-) -> int:
-    """Return how many whole periods ahead the items are those behind, rows shifted; one item is left over."""
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
     n_items = bank.shape[0]
     j = item
     while (

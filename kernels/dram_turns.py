@@ -177,11 +177,7 @@ def visit_in_turn(
                              tally)  # fmt: skip
             at_bank[ch, bank, ROW_HITS] = 0
         elif is_data_clock_off(now, ch, bank, cfg, nodes, acts):
-<<<<<<< HEAD
             start_data_clock(now, ch, bank, cfg, nodes, acts, chan, tally)
-=======
-            start_data_clock(now, ch, bank, cfg, nodes, acts, chan)
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
         else:
             served = lists[ch, READS, ITEM, k] + 1
             issue_column(now, ch, READS, k, command, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts,

@@ -188,11 +188,7 @@ class DramChannels:
         column: Int64s = NOWHERE,
     ) -> Service:
         """Serve items whose place is known; without columns no read is answered from a waiting write."""
-<<<<<<< HEAD
         accepted, finished = np.empty(len(bank), np.int64), np.zeros(len(bank), np.int64)
-=======
-        accepted, finished = np.zeros(len(bank), np.int64), np.zeros(len(bank), np.int64)
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
         self.regs[[loop.NEXT_ITEM, loop.N_SNAPSHOTS, loop.REPEATED]] = 0
         status = loop.advance_dram(
             dram.FAR, self.cfg, self.nodes, self.delay, self.hold, self.regs, self.next_ok, self.acts, self.open_row,
@@ -237,11 +233,7 @@ class DramChannels:
     def counters(self) -> dict[str, int]:
         """Return hits, misses, conflicts and the number of every command issued."""
         counted = {"hits": dram.HITS, "misses": dram.MISSES, "conflicts": dram.CONFLICTS,
-<<<<<<< HEAD
                    "forwarded": dram.FORWARDED}  # fmt: skip
-=======
-                   "forwarded": dram.FORWARDED, "n_CAS": dram.SYNCS}  # fmt: skip
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
         found = {name: int(self.chan[:, index].sum()) for name, index in counted.items()}
         issued = self.tally.sum(axis=0)
         return found | {f"n_{name}": int(issued[i]) for i, name in enumerate(COMMANDS)}

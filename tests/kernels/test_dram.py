@@ -117,7 +117,6 @@ def test_idle_latency_is_the_sum_of_its_timings(standard: str) -> None:
     assert conflict == scale * t["nRP"] + closed
 
 
-<<<<<<< HEAD
 @pytest.mark.nojit
 @pytest.mark.parametrize(("since_data", "clocks"), [(0, 1), (1, 2)])
 def test_the_data_clock_stops_with_the_last_data(since_data: int, clocks: int) -> None:
@@ -161,16 +160,6 @@ ITEM = st.tuples(
 )
 
 
-=======
-SPREAD = (0, 1, 4, 16, 17, 32, 36, 63)
-SHORT = ("timings.nREFI=97cycle", "timings.nRFC=60cycle", "timings.nREFIpb=40cycle", "timings.nRFCpb=30cycle")
-# Gap to the one before, channel, bank, row, write, column.
-ITEM = st.tuples(
-    st.integers(0, 12), st.integers(0, 1), st.integers(0, 7), st.integers(0, 2), st.booleans(), st.integers(0, 1)
-)
-
-
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
 def assert_as_twin(rows: list[Any], policy: ControllerPolicy, shared: bool = False, sync: int = 0) -> None:
     parameters = memory_parameters("hbm3", SHORT)
     bus = dataclasses.replace(parameters.bus, shared=shared, sync=sync or None)
@@ -191,11 +180,7 @@ def assert_as_twin(rows: list[Any], policy: ControllerPolicy, shared: bool = Fal
     assert {k: found[k] for k in twins[0].count} == {k: sum(t.count[k] for t in twins) for k in twins[0].count}
 
 
-<<<<<<< HEAD
 @settings(max_examples=60, deadline=None)
-=======
-@settings(max_examples=40, deadline=None)
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
 @given(
     st.lists(ITEM, min_size=1, max_size=40), st.sampled_from(["frfcfs", "rowhit", "bankturn"]),
     st.sampled_from([1, 2, 5, 8]), st.sampled_from(["none", "allbank", "perbank"]), st.sampled_from(["open", "closed"]),
@@ -211,10 +196,7 @@ def test_the_loop_acts_as_its_plain_twin(
     assert_as_twin(rows, policy, shared, sync)
 
 
-<<<<<<< HEAD
 @pytest.mark.nojit
-=======
->>>>>>> 5640d858637b0b99f27fce9bda5001cc9ddf514d
 @pytest.mark.parametrize("queue", [1, 4])
 def test_a_hit_that_waits_for_the_other_direction_does_not_hold_a_row(queue: int) -> None:
     """A read of the open row waits while writes are served; the write that conflicts must be able to close it."""
