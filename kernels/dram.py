@@ -40,7 +40,7 @@ from dieshot.kernels.jit import Rows
 
 FAR = 1 << 62
 LATEST = 1 << 61  # arrivals beyond could overflow when timings are added
-OK, OVERFLOW, STUCK, BAD_ITEM = range(4)
+OK, OVERFLOW, STUCK, BAD_ITEM, STARVED = range(5)
 
 # cfg: what does not change.
 (N_PSEUDO, N_STACK, READ_DEPTH, WRITE_DEPTH, HIGH_MARK, LOW_MARK, OFFERS_PER_TICK, PREFER_HITS, CLOSE_PAGE, REFRESH,
@@ -143,6 +143,15 @@ def issue_column(
 
 
 @inlined
+def refreshed_bank(ch: int, cfg: Rows, nodes: Rows, chan: Rows) -> int:
+    """Return the bank whose turn it is: pseudo-channels alternate, each goes through its banks in order."""
+    turn: int = chan[ch, REFRESH_BANK]
+    n_pseudo: int = cfg[N_PSEUDO]
+    bank: int = turn % n_pseudo * (nodes.shape[0] // n_pseudo) + turn // n_pseudo
+    return bank
+
+
+@inlined
 def column_pass(
     now: int, ch: int, cfg: Rows, nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows, acts: Rows, open_row: Rows,
     lists: Rows, counts: Rows, chan: Rows, tally: Rows, finished: Rows, is_write: Rows, extra: Rows
@@ -154,13 +163,16 @@ def column_pass(
     soonest = FAR
     waiting = WRITES if chan[ch, WRITE_MODE] else READS
     blocked = cfg[REFRESH] == ALL_BANK and chan[ch, DUE] > 0
+    reserved = -1  # a stream of hits must not put the refresh of its bank off
+    if cfg[REFRESH] == PER_BANK and chan[ch, DUE] > 0:
+        reserved = refreshed_bank(ch, cfg, nodes, chan)
     for turn in range(2):
         which = OPENING if turn == 0 else waiting
         if turn == 1 and blocked:
             break
         for k in range(counts[ch, which]):
             bank = lists[ch, which, BANK_ID, k]
-            if open_row[ch, bank] != lists[ch, which, ROW, k]:
+            if open_row[ch, bank] != lists[ch, which, ROW, k] or (turn == 1 and bank == reserved):
                 continue
             command = WR if is_write[lists[ch, which, ITEM, k]] else RD
             tick = ready_at(ch, bank, command, nodes, next_ok)
@@ -208,15 +220,6 @@ def refresh_all_banks(
     chan[ch, DUE] -= 1
     chan[ch, DUE_PSEUDO] = (pseudo + 1) % cfg[N_PSEUDO]
     chan[ch, COL_WAKE] = min(chan[ch, COL_WAKE], now + 1)
-
-
-@inlined
-def refreshed_bank(ch: int, cfg: Rows, nodes: Rows, chan: Rows) -> int:
-    """Return the bank whose turn it is: pseudo-channels alternate, each goes through its banks in order."""
-    turn: int = chan[ch, REFRESH_BANK]
-    n_pseudo: int = cfg[N_PSEUDO]
-    bank: int = turn % n_pseudo * (nodes.shape[0] // n_pseudo) + turn // n_pseudo
-    return bank
 
 
 @inlined

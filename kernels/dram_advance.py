@@ -18,6 +18,8 @@ from dieshot.kernels.dram import (
     OVERFLOW,
     READ_DEPTH,
     REFRESH,
+    REFRESH_INTERVAL,
+    STARVED,
     STUCK,
     WRITE_DEPTH,
     WRITE_MODE,
@@ -51,6 +53,7 @@ from dieshot.kernels.jit import Rows, timing_loop
 # regs: now, next item to offer, requests under way, when the state was last looked at, snapshots taken, items repeated.
 NOW, NEXT_ITEM, IN_FLIGHT, LOOKED, N_SNAPSHOTS, REPEATED, N_REGS = range(7)
 ITEMS_A_LOOK = 1024  # without refresh
+PATIENCE, LONGEST_DELAYS = 1 << 20, 64  # ticks, and longest delays of all rules, without a request served: starved
 
 
 @inlined
@@ -157,6 +160,17 @@ def look_for_repetition(
 
 
 @inlined
+def patience_of(cfg: Rows, delay: Rows) -> int:
+    """Return the ticks without a request served after which none will be."""
+    longest = cfg[REFRESH_INTERVAL]
+    for scope in range(delay.shape[0]):
+        for earlier in range(delay.shape[1]):
+            for later in range(delay.shape[2]):
+                longest = max(longest, delay[scope, earlier, later])
+    return PATIENCE + LONGEST_DELAYS * longest
+
+
+@inlined
 def check_items(regs: Rows, arrival: Rows, channel: Rows, bank: Rows, n_channels: int, n_banks: int) -> int:
     """Return OK, or what is wrong with the first bad item, which NEXT_ITEM then names."""
     last = 0
@@ -215,7 +229,8 @@ def advance_dram(
     search for repetition; no rows: no search. at_bank (channel, bank, dram_turns.N_AT_BANK): state of the banks' own
     queues. columns (item): the burst within its row, to tell requests of one row apart; empty: they are not.
     one_burst (1): zero. An item that finds its queue full holds up
-    those behind it. Returns OK, or STUCK where requests wait for what cannot come.
+    those behind it. Returns OK, STUCK where requests wait for what cannot come, or STARVED where
+    refreshes leave them no time.
     """
     n_items = arrival.shape[0]
     status = check_items(regs, arrival, channel, bank, counts.shape[0], nodes.shape[0])
@@ -223,6 +238,8 @@ def advance_dram(
         return status
     now = regs[NOW]
     i = regs[NEXT_ITEM]
+    patience = patience_of(cfg, delay)
+    done, since = -1, now
     while now < until:
         offered = 0
         while (
@@ -248,6 +265,10 @@ def advance_dram(
                 wake = now + 1
         elif regs[IN_FLIGHT] == 0:
             break
+        if offered > 0 or i - regs[IN_FLIGHT] > done or regs[IN_FLIGHT] == 0:
+            done, since = i - regs[IN_FLIGHT], now
+        elif now - since > patience:
+            return STARVED
         if wake >= FAR:
             return STUCK
         now = max(wake, now + 1)

@@ -122,8 +122,11 @@ class Channel:
     def column(self, now: int, finished: dict[int, int]) -> None:
         waiting = self.writes if self.writing else self.reads
         blocked = self.options.refresh == "allbank" and self.due > 0
+        reserved = self.refreshed_bank() if self.options.refresh == "perbank" and self.due else None
         for requests in (self.opening,) if blocked else (self.opening, waiting):
             for request in requests:
+                if requests is waiting and request.bank == reserved:
+                    continue
                 command = WR if request.write else RD
                 if self.open_rows.get(request.bank) == request.row and self.allowed(now, command, request.bank):
                     if self.data_clock_runs(now, request.bank):
@@ -184,7 +187,7 @@ class Channel:
             self.refresh_all(now, range(self.turn * n_banks, (self.turn + 1) * n_banks))
             return
         if self.due:
-            reserved = self.bank_turn % self.shape[0] * n_banks + self.bank_turn // self.shape[0]
+            reserved = self.refreshed_bank()
             if self.refresh_one(now, reserved):
                 return
         for request in self.writes if self.writing else self.reads:
@@ -228,6 +231,10 @@ class Channel:
             self.due -= 1
             self.turn = (self.turn + 1) % self.shape[0]
 
+    def refreshed_bank(self) -> int:
+        n_banks = self.shape[1] * self.shape[2] * self.shape[3]
+        return self.bank_turn % self.shape[0] * n_banks + self.bank_turn // self.shape[0]
+
     def refresh_one(self, now: int, bank: int) -> bool:
         command = PRE if bank in self.open_rows else REFPB
         if (command == PRE and any(r.bank == bank for r in self.opening)) or not self.allowed(now, command, bank):
@@ -262,7 +269,7 @@ class TurnChannel(Channel):
             if now >= self.bus_free["row"]:
                 self.refresh_all(now, banks)
         elif self.due:
-            closed = {self.bank_turn % self.shape[0] * n_banks + self.bank_turn // self.shape[0]}
+            closed = {self.refreshed_bank()}
             if now >= self.bus_free["row"]:
                 self.refresh_one(now, *closed)
         for _ in range(2):

@@ -206,6 +206,10 @@ class DramChannels:
             raise InputError(f"{name}: arrival of item {item}", key="arrival", value=value, expected=expected)
         if status == dram.BAD_ITEM:
             raise InputError(f"{name}: item {item} is at a bank or channel that does not exist", key="bank")
+        if status == dram.STARVED:
+            expected = "timings that leave requests time between refreshes"
+            raise InputError(f"{name}: nothing is served any more", key="timings.nREFI", value=self.timings["nREFI"],
+                             expected=expected)  # fmt: skip
         if status != dram.OK:
             raise RuntimeError(f"{name}: requests wait for what cannot come, at tick {self.regs[loop.NOW]}")
 

@@ -153,7 +153,7 @@ def test_a_read_is_answered_by_the_write_that_waits_for_its_burst() -> None:
 
 
 SPREAD = (0, 1, 4, 16, 17, 32, 36, 63)
-SHORT = ("timings.nREFI=97cycle", "timings.nRFC=60cycle", "timings.nREFIpb=40cycle", "timings.nRFCpb=30cycle")
+SHORT = ("timings.nREFI=257cycle", "timings.nRFC=60cycle", "timings.nREFIpb=40cycle", "timings.nRFCpb=30cycle")
 # Gap to the one before, channel, bank, row, write, column.
 ITEM = st.tuples(
     st.integers(0, 12), st.integers(0, 1), st.integers(0, 7), st.integers(0, 2), st.booleans(), st.integers(0, 1)
@@ -273,6 +273,19 @@ def test_times_that_would_overflow_are_an_error(arrival: list[int]) -> None:
 def test_times_near_the_limit_are_exact() -> None:
     near = LATEST - 5000
     assert served(channels(refresh="none"), [0], [1], [near]).tolist() == [106]
+
+
+def test_hits_do_not_put_off_the_refresh_of_their_bank() -> None:
+    """Rows of one bank after the other keep up with refreshes that go through the banks in the same order."""
+    record = micro_dram("gddr6", n=1 << 14, mapping="robgbaracoch", queue=2, refresh="perbank")
+    t = memory_parameters("gddr6").timings
+    assert record["n_REFpb"] == pytest.approx(record["cycles"] / t.nREFIpb, abs=2)
+
+
+def test_refreshes_that_leave_no_time_are_an_error() -> None:
+    refreshes = ("timings.nREFI=97cycle", "timings.nRFC=60cycle")
+    with pytest.raises(InputError, match=r"nothing is served any more; .*leave requests time between refreshes"):
+        micro_dram("hbm3", n=100, scheduler="bankturn", bank_queue=2, overrides=refreshes)
 
 
 def test_every_standard_of_the_catalog_serves() -> None:
