@@ -162,7 +162,7 @@ def look_for_repetition(
 @inlined
 def patience_of(cfg: Rows, delay: Rows) -> int:
     """Return the ticks without a request served after which none will be."""
-    longest = cfg[REFRESH_INTERVAL]
+    longest: int = cfg[REFRESH_INTERVAL]
     for scope in range(delay.shape[0]):
         for earlier in range(delay.shape[1]):
             for later in range(delay.shape[2]):

@@ -7,6 +7,8 @@ closed before it was served. Where every bank has a short queue of its own, read
 
 from __future__ import annotations
 
+import numpy as np
+
 from dieshot.kernels.inlined import inlined
 from dieshot.kernels.jit import Rows
 
@@ -31,9 +33,10 @@ def append(channel: int, which: int, item: int, bank: int, row: int, seen: int, 
 def remove(channel: int, which: int, k: int, lists: Rows, counts: Rows) -> None:
     """Take the k-th oldest request out of a list; the younger ones move up."""
     last = counts[channel, which] - 1
+    one = np.uint64(1)
     for field in range(N_ENTRY):
-        for i in range(k, last):
-            lists[channel, which, field, i] = lists[channel, which, field, i + 1]
+        for i in range(np.uint64(k), np.uint64(last)):  # unsigned: never counted from the end, so done in vectors
+            lists[channel, which, field, i] = lists[channel, which, field, i + one]
     counts[channel, which] = last
 
 

@@ -106,10 +106,12 @@ def bank_nodes(n_pseudo_channels: int, n_stack_ids: int, n_bank_groups: int, n_b
 @inlined
 def ready_at(channel: int, bank: int, command: int, nodes: Rows, next_ok: Rows) -> int:
     """Return the first tick at which a command to one bank keeps every rule."""
-    tick: int = next_ok[channel, nodes[bank, 0], command]
-    tick = max(tick, next_ok[channel, nodes[bank, 1], command])
-    tick = max(tick, next_ok[channel, nodes[bank, 2], command])
-    tick = max(tick, next_ok[channel, nodes[bank, 3], command])
+    # Unsigned: an index is then never counted from the end, which would cost as much as the look-up.
+    ch, at, which = np.uint64(channel), np.uint64(bank), np.uint64(command)
+    tick: int = next_ok[ch, np.uint64(nodes[at, 0]), which]
+    tick = max(tick, next_ok[ch, np.uint64(nodes[at, 1]), which])
+    tick = max(tick, next_ok[ch, np.uint64(nodes[at, 2]), which])
+    tick = max(tick, next_ok[ch, np.uint64(nodes[at, 3]), which])
     return tick
 
 
