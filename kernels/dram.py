@@ -18,6 +18,7 @@ from dieshot.kernels.dram_queue import (
     is_hit_in,
     is_hit_waiting,
     is_opening,
+    opening_banks,
     remove,
 )
 from dieshot.kernels.dram_timing import (
@@ -297,22 +298,23 @@ def row_pass(
         if refresh_one_bank(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally):
             return
     which = WRITES if chan[ch, WRITE_MODE] else READS
+    passed = opening_banks(ch, lists, counts)  # banks whose turn in this pass is over, as bits of a word
     for k in range(counts[ch, which]):
         bank = lists[ch, which, BANK_ID, k]
+        if (passed >> bank) & 1:
+            continue
         row = lists[ch, which, ROW, k]
         open_ = open_row[ch, bank]
         if open_ == row or bank == reserved:
             continue
+        passed |= 1 << bank
         command = ACT if open_ == CLOSED else PRE
         tick = ready_at(ch, bank, command, nodes, next_ok)
         if tick > now:
             lower(ch, ROW_WAKE, tick, chan)
             continue
-        if command == PRE:
-            if is_opening(ch, bank, lists, counts):
-                continue
-            if cfg[PREFER_HITS] and is_hit_in(ch, which, bank, open_, lists, counts):
-                continue  # hits in the other direction are not served now and would hold the bank for ever
+        if command == PRE and cfg[PREFER_HITS] and is_hit_in(ch, which, bank, open_, lists, counts):
+            continue  # hits in the other direction are not served now and would hold the bank for ever
         issue_row(now, ch, which, k, command, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan,
                   tally)  # fmt: skip
         return

@@ -50,6 +50,15 @@ def is_opening(channel: int, bank: int, lists: Rows, counts: Rows) -> bool:
 
 
 @inlined
+def opening_banks(channel: int, lists: Rows, counts: Rows) -> int:
+    """Return the banks with a row opened for a request that has not been served, as bits of a word."""
+    banks = 0
+    for k in range(counts[channel, OPENING]):
+        banks |= 1 << lists[channel, OPENING, BANK_ID, k]
+    return banks
+
+
+@inlined
 def is_hit_in(channel: int, which: int, bank: int, row: int, lists: Rows, counts: Rows) -> bool:
     """Return whether a request of one list is for this open row."""
     for k in range(counts[channel, which]):

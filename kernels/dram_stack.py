@@ -193,8 +193,8 @@ def complete(
 def advance_stack(
     until_fs: int, record: int, requests: Rows, n_requests: int, tile_address: Rows, shape: Rows, cfg: Rows,
     nodes: Rows, delay: Rows, hold: Rows, next_ok: Rows, acts: Rows, open_row: Rows, lists: Rows, counts: Rows,
-    chan: Rows, tally: Rows, queue: Rows, accesses: Rows, is_write: Rows, extra: Rows, finished: Rows, pending: Rows, pins: Rows,
-    regs: Rows, open_: Rows, fills: Rows, log: Rows
+    chan: Rows, tally: Rows, queue: Rows, accesses: Rows, is_write: Rows, extra: Rows, finished: Rows, pending: Rows,
+    pins: Rows, regs: Rows, open_: Rows, fills: Rows, log: Rows
 ) -> int:  # fmt: skip
     """Take in requests that arrive before `until_fs`, and advance all channels to it; FAR: until nothing is under way.
 
