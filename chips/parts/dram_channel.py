@@ -159,20 +159,21 @@ class DramChannels:
         )  # at most one row is being opened in a bank
         self.lists = np.zeros((n, N_LISTS, N_ENTRY, capacity), np.int64)
         self.at_bank = np.zeros((n, len(self.nodes) if self.policy.bank_queue else 0, N_AT_BANK), np.int64)
-        self._build_snapshots()
         self.counts = np.zeros((n, N_LISTS), np.int64)
         self.chan = np.zeros((n, dram.N_CHAN), np.int64)
         refreshed = self.policy.refresh != "none"
         self.chan[:, dram.NEXT_REFRESH] = self.cfg[dram.REFRESH_INTERVAL] if refreshed else dram.FAR
         self.tally = np.zeros((n, N_COMMANDS), np.int64)
 
-    def _build_snapshots(self) -> None:
+    @functools.cached_property
+    def search_space(self) -> tuple[Int64s, Int64s]:
+        """Working space of the search for repetition: states kept, and what is noted beside each."""
         n = self.policy.n_channels
         length = self.next_ok.size + self.acts.size + 2 * self.open_row.size + n * (dram.N_CHAN + N_LISTS)
         length += n * N_ENTRY * (len(self.nodes) * (1 + self.policy.bank_queue) + 3 * self.policy.queue)
         kept = min(N_SNAPSHOTS, SNAPSHOT_WORDS // length)
-        self.snapshots = np.zeros((kept, length), np.int64)
-        self.meta = np.zeros((kept, N_META + n * (dram.N_CHAN - dram.HITS + N_COMMANDS)), np.int64)
+        noted = N_META + n * (dram.N_CHAN - dram.HITS + N_COMMANDS)
+        return np.zeros((kept, length), np.int64), np.zeros((kept, noted), np.int64)
 
     def serve(self, addresses: Int64s, arrival_ticks: Int64s, is_write: Int64s) -> Service:
         """Serve byte addresses in order of arrival until the last data has moved; InputError on times that overflow."""
@@ -198,7 +199,7 @@ class DramChannels:
         status = loop.advance_dram(
             dram.FAR, self.cfg, self.nodes, self.delay, self.hold, self.regs, self.next_ok, self.acts, self.open_row,
             self.lists, self.counts, self.chan, self.tally, arrival_ticks, channel, bank, row, column,
-            is_write, accepted, finished, self.snapshots, self.meta, self.at_bank, ONE_BURST,
+            is_write, accepted, finished, *self.search_space, self.at_bank, ONE_BURST,
         )  # fmt: skip
         self._raise(int(status), arrival_ticks)
         return Service(accepted, finished)
