@@ -50,7 +50,7 @@ class AddressMap:
         return channel, bank, row, column
 
     def _decode(self, addresses: Int64s, n_outputs: int) -> Int64s:
-        outputs = np.empty((n_outputs, len(addresses)), np.int64)
+        outputs = np.zeros((n_outputs, len(addresses)), np.int64)  # an output without bits is never touched
         address.decode_addresses(self.pieces, addresses, outputs)
         return outputs
 
