@@ -235,7 +235,8 @@ def test_repetition_changes_nothing(policy: dict[str, Any]) -> None:
     outcomes = []
     for search in (True, False):
         dram = channels(**policy)
-        dram.snapshots = dram.snapshots if search else dram.snapshots[:0]
+        states, noted = dram.search_space
+        dram.search_space = (states if search else states[:0], noted)
         zeros = np.zeros(1 << 19, np.int64)
         service = dram.serve(np.arange(1 << 19, dtype=np.int64) * 32, zeros, zeros)
         repeated = int(dram.regs[REPEATED])
