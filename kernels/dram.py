@@ -13,6 +13,7 @@ from dieshot.kernels.dram_queue import (
     READS,
     ROW,
     SEEN,
+    WORD_BITS,
     WRITES,
     append,
     is_hit_in,
@@ -298,20 +299,23 @@ def row_pass(
         if refresh_one_bank(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally):
             return
     which = WRITES if chan[ch, WRITE_MODE] else READS
-    passed = opening_banks(ch, lists, counts)  # banks whose turn in this pass is over, as bits of a word
+    passed = opening_banks(ch, lists, counts)  # banks whose turn in this pass is over, as bits
     for k in range(counts[ch, which]):
         bank = lists[ch, which, BANK_ID, k]
-        if (passed >> bank) & 1:
+        if bank < WORD_BITS and (passed >> bank) & 1:
             continue
         row = lists[ch, which, ROW, k]
         open_ = open_row[ch, bank]
         if open_ == row or bank == reserved:
             continue
-        passed |= 1 << bank
+        if bank < WORD_BITS:
+            passed |= 1 << bank
         command = ACT if open_ == CLOSED else PRE
         tick = ready_at(ch, bank, command, nodes, next_ok)
         if tick > now:
             lower(ch, ROW_WAKE, tick, chan)
+            continue
+        if command == PRE and bank >= WORD_BITS and is_opening(ch, bank, lists, counts):
             continue
         if command == PRE and cfg[PREFER_HITS] and is_hit_in(ch, which, bank, open_, lists, counts):
             continue  # hits in the other direction are not served now and would hold the bank for ever

@@ -14,6 +14,7 @@ from dieshot.kernels.jit import Rows
 
 OPENING, READS, WRITES, STAGED = range(4)
 N_LISTS = 4
+WORD_BITS = 63
 ITEM, BANK_ID, ROW, SEEN = range(4)
 N_ENTRY = 4
 
@@ -51,10 +52,12 @@ def is_opening(channel: int, bank: int, lists: Rows, counts: Rows) -> bool:
 
 @inlined
 def opening_banks(channel: int, lists: Rows, counts: Rows) -> int:
-    """Return the banks with a row opened for a request that has not been served, as bits of a word."""
+    """Return the banks, of the first WORD_BITS, with a row opened for a request that has not been served, as bits."""
     banks = 0
     for k in range(counts[channel, OPENING]):
-        banks |= 1 << lists[channel, OPENING, BANK_ID, k]
+        bank = lists[channel, OPENING, BANK_ID, k]
+        if bank < WORD_BITS:
+            banks |= 1 << bank
     return banks
 
 

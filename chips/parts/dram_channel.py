@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -25,7 +24,6 @@ SCHEDULERS = ("frfcfs", "rowhit", "bankturn")
 REFRESHES = {"none": dram.NO_REFRESH, "allbank": dram.ALL_BANK, "perbank": dram.PER_BANK}
 PAGES = {"open": 0, "closed": 1}
 LONG_AGO = -(1 << 40)
-MOST_BANKS = 64  # the loop keeps sets of banks as bits of a word
 LONGEST_QUEUE = 4096
 N_SNAPSHOTS, SNAPSHOT_WORDS = 256, 1 << 21  # states kept in the search for repetition, and words for all of them
 ONE_BURST = np.zeros(1, np.int64)
@@ -112,9 +110,6 @@ class DramChannels:
     def _build_constants(self) -> None:
         geometry, bus, scale = self.parameters.geometry, self.parameters.bus, self.ticks_per_cycle
         shape = (geometry.n_pseudo_channels, geometry.n_stack_ids, geometry.n_bank_groups, geometry.n_banks)
-        if math.prod(shape) > MOST_BANKS:
-            expected = f"at most {MOST_BANKS} banks in a channel"
-            raise InputError("too many banks", key="geometry", value=math.prod(shape), expected=expected)
         self.nodes = bank_nodes(*shape)
         self.delay = delay_table(self.timings, scale)
         self.hold = np.full(N_COMMANDS, bus.row, np.int64)

@@ -152,6 +152,19 @@ def test_a_read_is_answered_by_the_write_that_waits_for_its_burst() -> None:
         assert service.finished[2] > 1
 
 
+@pytest.mark.nojit
+def test_banks_beyond_a_word_act_as_those_within() -> None:
+    """128 banks: the second pseudo-channel's are beyond 64, and do what the first one's do."""
+    parameters = memory_parameters("hbm3", ("geometry.n_stack_ids=4",))
+    generator = np.random.default_rng(3)
+    banks, rows, arrival = generator.integers(0, 5, 60), generator.integers(0, 3, 60), np.arange(60) * 3
+    within, beyond = (
+        served(DramChannels(parameters, ControllerPolicy(refresh="none")), banks + first, rows, arrival).tolist()
+        for first in (0, 64)
+    )
+    assert within == beyond
+
+
 SPREAD = (0, 1, 4, 16, 17, 32, 36, 63)
 SHORT = ("timings.nREFI=257cycle", "timings.nRFC=60cycle", "timings.nREFIpb=40cycle", "timings.nRFCpb=30cycle")
 # Gap to the one before, channel, bank, row, write, column.

@@ -186,6 +186,7 @@ def test_a_backlog_is_worked_off_without_loss(duration_fs: int) -> None:
     assert activity.end_fs.max(initial=0) <= duration_fs
 
 
+@pytest.mark.kernels
 @settings(max_examples=2 * EXAMPLES)
 @given(launches())
 def test_a_die_acts_as_its_plain_twin(launch: Any) -> None:
