@@ -12,7 +12,6 @@ import numpy as np
 
 from dieshot.simulator.errors import InputError, listed, nearest_name
 from dieshot.simulator.params import find_document, resolve
-from dieshot.simulator.params.catalog import configs_folder
 from dieshot.simulator.studies.micro.noc_bound import bounds
 from dieshot.simulator.studies.micro.noc_load import Load, traffic
 from dieshot.simulator.studies.micro.noc_pattern import PATTERNS, Rows
@@ -171,7 +170,7 @@ def saturation_rate(shape: Topology, network: Any, load: Load, routing: str = "w
 def _energy(record: dict[str, Any], flit_bytes: int, link_mm: float | None) -> dict[str, Any]:
     """Return what the packets measured have cost: every hop is a router, and a link to the next but for the last."""
     energies = importlib.import_module("dieshot.chips.parameters.network")
-    document = find_document("links", str(configs_folder() / "networks" / "on-die.yaml"))
+    document = find_document("networks", "on-die")
     resolved = resolve(document, energies.NetworkEnergy)
     length_mm = resolved.values.link_length if link_mm is None else link_mm
     router_fj = energies.router_fj(resolved.values, flit_bytes)
