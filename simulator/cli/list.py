@@ -1,4 +1,4 @@
-"""`dieshot list systems|chips|models|links`."""
+"""`dieshot list systems|chips|models|links|memories`."""
 
 from typing import Annotated
 
@@ -7,15 +7,15 @@ import typer
 from dieshot.simulator.cli import option
 from dieshot.simulator.cli.output import print_json, reserved_stdout
 
-KINDS = ("systems", "chips", "models", "links")
+KINDS = ("systems", "chips", "models", "links", "memories")
 
 Kind = Annotated[
-    str | None, typer.Argument(metavar="[systems|chips|models|links]", help="What to list; all if absent.")
+    str | None, typer.Argument(metavar="[systems|chips|models|links|memories]", help="What to list; all if absent.")
 ]
 
 
 def list_catalog(kind: Kind = None, as_json: option.Json = False, debug: option.Debug = False) -> None:
-    """List the systems, chips, models and links that can be named."""
+    """List the systems, chips, models, links and memories that can be named."""
     if kind is not None:
         option.refuse_unknown(kind, KINDS, "KIND")
     with reserved_stdout():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -12,7 +13,9 @@ from dieshot.simulator.params import (
     CatalogKind,
     Document,
     LinkParameters,
+    MemoryParameters,
     Resolved,
+    Schema,
     SystemParameters,
     find_document,
     find_path,
@@ -25,20 +28,25 @@ from dieshot.simulator.params.parameter import Parameter
 from dieshot.simulator.studies.setup import architecture_of
 from dieshot.traces import load_model_config
 
-KINDS: tuple[CatalogKind, ...] = ("chips", "systems", "links", "models")
+KINDS: tuple[CatalogKind, ...] = ("chips", "systems", "links", "models", "memories")
 # The key by which a document that is given as a file shows its kind.
-TELLING_KEYS: dict[CatalogKind, str] = {"chips": "architecture", "systems": "chip", "links": "topology"}
+TELLING_KEYS: dict[CatalogKind, str] = {
+    "chips": "architecture",
+    "systems": "chip",
+    "links": "topology",
+    "memories": "geometry",
+}
 
 
 def list_names(kind: str) -> list[str]:
-    """Return the names of the catalog's "systems", "chips", "models" or "links", sorted."""
+    """Return the names of the catalog's "systems", "chips", "models", "links" or "memories", sorted."""
     if kind not in KINDS:
         raise InputError(f"unknown kind '{kind}'", expected=listed(KINDS), nearest=nearest_name(kind, KINDS))
     return names_of_kind(kind)
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return {kind, name, file, parameters} of a chip, system, link or model by name or file.
+    """Return {kind, name, file, parameters} of a chip, system, link, model or memory by name or file.
 
     Where kinds share a name the first of `KINDS` is meant, and `also` names the others: "systems/h100-sxm" is one.
     InputError with the nearest name of any kind where nothing has that name.
@@ -77,7 +85,7 @@ def _describe_file(name: str) -> dict[str, Any]:
     if problems:
         raise problems[0]
     expected = ", or ".join(f"{key} ({kind})" for kind, key in TELLING_KEYS.items())
-    raise InputError("neither chip, system nor link", file=name, expected=f"a key {expected}")
+    raise InputError("neither chip, system, link nor memory", file=name, expected=f"a key {expected}")
 
 
 def _chip(name: str) -> dict[str, Any]:
@@ -93,6 +101,14 @@ def _system(name: str) -> dict[str, Any]:
 def _link(name: str) -> dict[str, Any]:
     document = find_document("links", name)
     return _record("link", name, document, resolve(document, LinkParameters))
+
+
+def _memory(name: str) -> dict[str, Any]:
+    document = find_document("memories", name)
+    schema: type[Schema] = MemoryParameters
+    if TELLING_KEYS["memories"] not in document.data:
+        schema = importlib.import_module("dieshot.chips.parameters.sram").SramParameters
+    return _record("memory", name, document, resolve(document, schema))
 
 
 def _record(kind: str, name: str, document: Document, resolved: Resolved[Any]) -> dict[str, Any]:
@@ -137,4 +153,5 @@ _DESCRIBED: dict[CatalogKind, Callable[[str], dict[str, Any]]] = {
     "systems": _system,
     "links": _link,
     "models": _model,
+    "memories": _memory,
 }
