@@ -14,6 +14,7 @@ import pytest
 from dieshot.simulator.cli.main import main
 from dieshot.simulator.log.digest import digest
 from dieshot.simulator.log.reader import open_run
+from dieshot.simulator.params.catalog import KIND_NOUNS
 
 KEYS = {
     "time_to_first_token_s",
@@ -229,7 +230,7 @@ def test_every_name_of_the_catalog_is_described(capsys: pytest.CaptureFixture[st
         assert names
         for name in names:
             record = answer(capsys, "describe", f"{kind}/{name}", "--json")
-            assert (record["kind"], record["name"]) == (kind.removesuffix("s"), name)
+            assert (record["kind"], record["name"]) == (KIND_NOUNS[kind], name)
             assert record["parameters"]
             assert Path(record["file"]).parts[-2] == kind
     assert answer(capsys, "describe", "h100-sxm", "--json")["also"] == "systems/h100-sxm"
