@@ -17,7 +17,7 @@ from dieshot.chips.parts.activity import Rows
 from dieshot.chips.parts.bound import serial_fs
 from dieshot.chips.parts.die import Outcome, background, run_kernel
 from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.hbm import MIB, HbmDesign, closed_latency_fs, hbm_design
+from dieshot.chips.parts.hbm import MIB, HbmDesign, chase_latency_fs, hbm_design
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels.sm import N_UNITS
 from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
@@ -201,8 +201,8 @@ def _hbm(p: GpuParameters, clock: Clock) -> HbmDesign:
     memory = p.hbm.memory
     n_channels = p.hbm.stacks * memory.geometry.n_channels
     policy = ControllerPolicy(queue=p.hbm.queue, refresh=p.hbm.refresh, n_channels=n_channels)
-    path_fs = clock.fs(p.hbm.idle_latency - p.l2.hit_latency) - closed_latency_fs(memory)
-    return hbm_design(memory, policy, p.hbm.interleave, path_fs)
+    path_fs = clock.fs(p.hbm.idle_latency - p.l2.hit_latency) - chase_latency_fs(memory)
+    return hbm_design(memory, policy, p.hbm.interleave, path_fs, p.l2.dirty_time)
 
 
 def _whole(time_fs: int, clock: Clock) -> int:
@@ -229,6 +229,7 @@ def _machine(p: GpuParameters, timing: DieTiming) -> GpuMachine:
         elementwise_ops_factor=software.elementwise_ops_factor,
         matrix_issue_overhead_cycles=software.matrix_issue_overhead,
         matrix_prologue_fs=_whole(p.launch.matrix_prologue, Clock.from_hz(p.sm_clock)),
+        attention_prologue_fs=_whole(p.launch.attention_prologue, Clock.from_hz(p.sm_clock)),
         candidates_simulated=software.candidates_simulated,
         fj_per_mac=dict(p.energy.mac),
         fj_per_op=p.energy.vector_op,

@@ -30,12 +30,12 @@ NONE = -1
 
 # shape: what does not change.
 (TICK_FS, PATH_FS, ACCESS_BYTES, BURST_BYTES, BURST_TICKS, N_CHANNELS, PSEUDO_BANKS, ROW_ACCESSES, REFRESH_TICKS,
- N_SHAPE) = range(10)  # fmt: skip
+ HOLD_TICKS, N_SHAPE) = range(11)  # fmt: skip
 GOLDEN = 2654435769  # 2**32 over the golden ratio: multiples of it spread evenly, wherever they begin
 
-# queue (channel, N_QUEUE): the accesses that wait for the controller; when the channel is looked at next; the tick
-# before which nothing is left to do.
-HEAD, TAIL, WAKE, DONE, IN_FLIGHT, N_QUEUE = range(6)
+# queue (channel, N_QUEUE): the reads and the writes that wait for the controller; when the channel is looked at next;
+# the tick before which nothing is left to do.
+HEAD, WRITE_HEAD, TAIL, WRITE_TAIL, WAKE, DONE, IN_FLIGHT, N_QUEUE = range(8)
 
 # access (row, N_ACCESS): one granule of a request at one row of one bank.
 NEXT, ARRIVAL, BANK, ROW, REQUEST, BYTES, N_ACCESS = range(7)
@@ -81,7 +81,7 @@ def wait(
     channel: int, arrival: int, bank: int, row: int, request: int, bytes_: int, write: int, shape: Rows, queue: Rows,
     accesses: Rows, is_write: Rows, extra: Rows, regs: Rows
 ) -> None:  # fmt: skip
-    """Put an access at the end of its channel's queue."""
+    """Put an access at the end of its channel's queue of reads or writes."""
     k = regs[FREE_ACCESS]
     regs[FREE_ACCESS] = accesses[k, NEXT]
     accesses[k, NEXT] = NONE
@@ -92,11 +92,11 @@ def wait(
     accesses[k, BYTES] = bytes_
     is_write[k] = write
     extra[k] = (-(-bytes_ // shape[BURST_BYTES]) - 1) * shape[BURST_TICKS]
-    if queue[channel, HEAD] == NONE:
-        queue[channel, HEAD] = k
+    if queue[channel, HEAD + write] == NONE:
+        queue[channel, HEAD + write] = k
     else:
-        accesses[queue[channel, TAIL], NEXT] = k
-    queue[channel, TAIL] = k
+        accesses[queue[channel, TAIL + write], NEXT] = k
+    queue[channel, TAIL + write] = k
     queue[channel, IN_FLIGHT] += 1
 
 
@@ -136,13 +136,39 @@ def take_in(
 
 
 @inlined
-def has_room(k: int, ch: int, cfg: Rows, is_write: Rows, counts: Rows) -> bool:
-    """Return whether the controller's queue takes an access."""
-    if is_write[k]:
-        room: bool = counts[ch, WRITES] < cfg[WRITE_DEPTH]
-    else:
-        room = counts[ch, READS] < cfg[READ_DEPTH]
-    return room
+def entry_tick(
+    write: int, now: int, ch: int, shape: Rows, cfg: Rows, queue: Rows, accesses: Rows, counts: Rows
+) -> int:  # fmt: skip
+    """Return when the first waiting read (or write) may enter the controller's queue; FAR while nothing changes.
+
+    The cache keeps what was written until no read waits, or until it has kept it for long enough.
+    """
+    k = queue[ch, HEAD + write]
+    if k == NONE:
+        return FAR
+    arrival: int = accesses[k, ARRIVAL]
+    if write == READ:
+        return arrival if counts[ch, READS] < cfg[READ_DEPTH] else FAR
+    if counts[ch, WRITES] >= cfg[WRITE_DEPTH]:
+        return FAR
+    read = queue[ch, HEAD]
+    if counts[ch, READS] > 0 or (read != NONE and accesses[read, ARRIVAL] <= max(now, arrival)):
+        arrival += shape[HOLD_TICKS]
+    return arrival
+
+
+@inlined
+def enter(
+    now: int, ch: int, shape: Rows, cfg: Rows, nodes: Rows, next_ok: Rows, open_row: Rows, lists: Rows, counts: Rows,
+    chan: Rows, queue: Rows, accesses: Rows
+) -> None:  # fmt: skip
+    """Let the controller take in what it may."""
+    for write in range(2):
+        while entry_tick(write, now, ch, shape, cfg, queue, accesses, counts) <= now:
+            k = queue[ch, HEAD + write]
+            queue[ch, HEAD + write] = accesses[k, NEXT]
+            accept(now, k, ch, WRITES if write else READS, accesses[k, BANK], accesses[k, ROW], nodes, next_ok,
+                   open_row, lists, counts, chan)  # fmt: skip
 
 
 @inlined
@@ -212,17 +238,11 @@ def advance_stack(
     n_log = 0
     for ch in range(queue.shape[0]):
         now = queue[ch, WAKE]
-        head = queue[ch, HEAD]
-        if head != NONE and has_room(head, ch, cfg, is_write, counts):
-            now = min(now, max(accesses[head, ARRIVAL], queue[ch, DONE]))
+        for write in range(2):
+            entry = entry_tick(write, queue[ch, DONE], ch, shape, cfg, queue, accesses, counts)
+            now = min(now, max(entry, queue[ch, DONE]))
         while now < until and not (drain and queue[ch, IN_FLIGHT] == 0):
-            head = queue[ch, HEAD]
-            while head != NONE and accesses[head, ARRIVAL] <= now and has_room(head, ch, cfg, is_write, counts):
-                which = WRITES if is_write[head] else READS
-                accept(now, head, ch, which, accesses[head, BANK], accesses[head, ROW], nodes, next_ok, open_row, lists,
-                       counts, chan)  # fmt: skip
-                head = accesses[head, NEXT]
-                queue[ch, HEAD] = head
+            enter(now, ch, shape, cfg, nodes, next_ok, open_row, lists, counts, chan, queue, accesses)
             if next_visit(ch, chan) <= now or should_turn(ch, cfg, counts, chan):
                 pseudo = chan[ch, DUE_PSEUDO]
                 n_refreshes = tally[ch, REFAB]
@@ -240,11 +260,8 @@ def advance_stack(
                     pins[ch * n_pseudo + pseudo, REFRESH_BEGIN] = now
                     pins[ch * n_pseudo + pseudo, REFRESH_END] = now + shape[REFRESH_TICKS]
             wake = now + 1 if should_turn(ch, cfg, counts, chan) else next_visit(ch, chan)
-            if head != NONE:
-                if accesses[head, ARRIVAL] > now:
-                    wake = min(wake, accesses[head, ARRIVAL])
-                elif has_room(head, ch, cfg, is_write, counts):
-                    wake = now + 1
+            for write in range(2):
+                wake = min(wake, entry_tick(write, now, ch, shape, cfg, queue, accesses, counts))
             now = max(wake, now + 1)
         queue[ch, WAKE] = now
         queue[ch, DONE] = until

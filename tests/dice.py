@@ -48,7 +48,8 @@ def stacks(draw: st.DrawFn) -> HbmDesign:
         draw(st.sampled_from(["frfcfs", "rowhit"])), draw(st.integers(4, 8)), n_channels=draw(st.integers(1, 5))
     )
     design = replace(base, timings=timing, bus=bus, geometry=geometry)
-    return hbm_design(design, policy, draw(st.sampled_from([128, 256])), draw(st.integers(1, 100)) * PERIOD_FS)
+    path_fs, hold_fs = draw(st.integers(1, 100)) * PERIOD_FS, draw(st.sampled_from([0, 9_000, 200_000]))
+    return hbm_design(design, policy, draw(st.sampled_from([128, 256])), path_fs, hold_fs)
 
 
 @st.composite

@@ -105,7 +105,7 @@ class Stack:
         for i, channel in enumerate(self.channels):
             channel.next_refresh = t["nREFI"] * bus.ticks_per_cycle * (i + 1) // n
             channel.blocked = {p: self.data_end[i * shape[0] + p] for p in range(shape[0])}
-        self.queues: list[deque[Access]] = [deque() for _ in range(n)]
+        self.queues: list[tuple[deque[Access], deque[Access]]] = [(deque(), deque()) for _ in range(n)]
         self.tile_address = [sum(tile_bytes[:tile]) for tile in range(len(tile_bytes))]
         self.write_address = int(sum(tile_bytes))
         self.tick = 0
@@ -141,7 +141,7 @@ class Stack:
         bursts = -(-piece // geometry.burst)
         pseudo, channel = divmod(place, n_channels)
         access = Access(wish, arrival, pseudo * self.n_banks + bank, row, piece, (bursts - 1) * design.burst_ticks)
-        self.queues[channel].append(access)
+        self.queues[channel][wish.is_write].append(access)
         wish.left += 1
         self.under_way += 1
 
@@ -149,18 +149,25 @@ class Stack:
         """Carry out one tick; return the fills (time fs, tile) that it decides."""
         fills = []
         for i, (channel, queue) in enumerate(zip(self.channels, self.queues, strict=True)):
-            while queue and queue[0].arrival <= self.tick:
-                waiting = channel.writes if queue[0].wish.is_write else channel.reads
-                if len(waiting) >= self.design.policy.queue:
-                    break
-                access: Any = queue.popleft()
-                waiting.append(Request(access, access.bank, access.row, access.wish.is_write))
+            self._enter(channel, *queue)
             finished: dict[Any, int] = {}
             channel.step(self.tick, finished)
             for access, end in finished.items():
                 fills += self._finish(i, access, end)
         self.tick += 1
         return fills
+
+    def _enter(self, channel: Pins, reads: deque[Access], writes: deque[Access]) -> None:
+        """Reads enter first; writes when no read waits, or once the cache has kept them for long enough."""
+        depth = self.design.policy.queue
+        while reads and reads[0].arrival <= self.tick and len(channel.reads) < depth:
+            access: Any = reads.popleft()
+            channel.reads.append(Request(access, access.bank, access.row, False))
+        waits = bool(channel.reads) or any(access.arrival <= self.tick for access in reads)
+        hold = self.design.hold_fs // self.tick_fs if waits else 0
+        while writes and writes[0].arrival + hold <= self.tick and len(channel.writes) < depth:
+            access = writes.popleft()
+            channel.writes.append(Request(access, access.bank, access.row, True))
 
     def _finish(self, channel: int, access: Access, end: int) -> list[tuple[int, int]]:
         self.under_way -= 1

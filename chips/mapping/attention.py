@@ -98,7 +98,7 @@ def prefill_kernel(machine: GpuMachine, shape: AttentionShape) -> TileKernel:
         slots_per_sm=1,
         persistent=False,
         fj_per_amount=machine.energies(shape.dtype),
-        prologue_fs=machine.matrix_prologue_fs,
+        prologue_fs=machine.attention_prologue_fs,
         counters=_issued(ctas, classes, PREFILL_ROWS // GROUP_ROWS),
     )
 
@@ -236,7 +236,7 @@ def decode_kernels(machine: GpuMachine, shape: AttentionShape, n_splits: int) ->
         slots_per_sm=slots,
         persistent=False,
         fj_per_amount=machine.energies(shape.dtype),
-        prologue_fs=machine.matrix_prologue_fs,
+        prologue_fs=machine.attention_prologue_fs,
         counters=_issued(ctas, classes, 1),
     )
     return [main] if n_splits == 1 else [main, _combine(machine, shape, n_splits)]

@@ -32,6 +32,7 @@ class GpuMachine:
     elementwise_ops_factor: float
     matrix_issue_overhead_cycles: int
     matrix_prologue_fs: int
+    attention_prologue_fs: int
     candidates_simulated: int
     fj_per_mac: Mapping[str, int]
     fj_per_op: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dieshot.chips.parts.hbm import closed_latency_fs
+from dieshot.chips.parts.hbm import chase_latency_fs
 from dieshot.simulator.engine.chip import InfeasibleError
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.params import (
@@ -49,13 +49,15 @@ class Multiprocessor(Schema):
 
 
 class L2(Schema):
-    """The shared cache. `copies`: in how many partitions a line that all SMs read is kept."""
+    """The shared cache. `copies`: in how many partitions a line that all SMs read is kept. `dirty_time`: how long
+    written data stays while reads wait for the DRAM."""
 
     capacity: Bytes
     copies: Count
     read_bandwidth: BytesPerCycle
     hit_latency: Cycles
     lookup_latency: Cycles
+    dirty_time: Femtoseconds
 
 
 class Hbm(Schema):
@@ -74,10 +76,12 @@ class Hbm(Schema):
 
 
 class Launch(Schema):
-    """From one kernel of a captured graph to the next. `matrix_prologue`: set-up of kernels with tensor descriptors."""
+    """From one kernel of a captured graph to the next. `matrix_prologue`: set-up of GEMM kernels with tensor
+    descriptors; `attention_prologue`: of attention kernels, which look up lengths and pages before their first load."""
 
     latency: Femtoseconds
     matrix_prologue: Femtoseconds
+    attention_prologue: Femtoseconds
     drain: Femtoseconds
     dispatch_latency: Cycles
     dispatch_interval: Cycles
@@ -149,9 +153,9 @@ def check_feasible(p: GpuParameters) -> None:
         raise InfeasibleError(
             "l2.hit_latency", p.l2.hit_latency, f"at least {least} cycles (the look-up and the wires)"
         )
-    closed = -(-closed_latency_fs(p.hbm.memory) * p.sm_clock // FS_PER_SECOND)
-    if p.hbm.idle_latency <= p.l2.hit_latency + closed:
-        bound = f"more than the L2 hit's {p.l2.hit_latency} and a closed bank's {closed} cycles"
+    rows = -(-chase_latency_fs(p.hbm.memory) * p.sm_clock // FS_PER_SECOND)
+    if p.hbm.idle_latency <= p.l2.hit_latency + rows:
+        bound = f"more than the L2 hit's {p.l2.hit_latency} and an open bank's {rows} cycles"
         raise InfeasibleError("hbm.idle_latency", p.hbm.idle_latency, bound)
     check_hbm(p.hbm)
     if p.launch.dispatch_latency < MIN_WIRE_CYCLES:

@@ -28,13 +28,15 @@ MIB = 1 << 20
 @dataclass(frozen=True)
 class HbmDesign:
     """All stacks of a die. memory: the standard at the die's speed, bank groups in lockstep. access_bytes: what goes to
-    one pseudo-channel before the next. path_fs: controller, PHY and wires, there and back."""
+    one pseudo-channel before the next. path_fs: controller, PHY and wires, there and back. hold_fs: how long the cache
+    keeps what was written while reads wait."""
 
     memory: MemoryParameters
     policy: ControllerPolicy
     burst_cycles: int
     access_bytes: int
     path_fs: int
+    hold_fs: int
 
     @property
     def n_pins(self) -> int:
@@ -87,20 +89,24 @@ class HbmDesign:
             stack.PSEUDO_BANKS: geometry.n_stack_ids * geometry.n_bank_groups * geometry.n_banks,
             stack.ROW_ACCESSES: geometry.n_columns * geometry.burst // self.access_bytes,
             stack.REFRESH_TICKS: self.memory.timings.nRFC * self.memory.bus.ticks_per_cycle,
+            stack.HOLD_TICKS: self.hold_fs // self.tick_fs,
         }
         return np.array([values[index] for index in range(stack.N_SHAPE)], np.int64)
 
 
-def closed_latency_fs(memory: MemoryParameters) -> int:
-    """Return what a read of one burst from a closed bank takes at the pins of an idle channel."""
+def chase_latency_fs(memory: MemoryParameters) -> int:
+    """Return what a read of one burst takes at the pins of an idle channel whose bank has another row open, as a random
+    pointer chase finds it."""
     t = memory.timings
-    return (t.nRCDRD + t.nCL + t.nBL) * t.tCK
+    return (t.nRP + t.nRCDRD + t.nCL + t.nBL) * t.tCK
 
 
-def hbm_design(memory: MemoryParameters, policy: ControllerPolicy, access_bytes: int, path_fs: int) -> HbmDesign:
+def hbm_design(
+    memory: MemoryParameters, policy: ControllerPolicy, access_bytes: int, path_fs: int, hold_fs: int
+) -> HbmDesign:
     """Return the stacks of a memory whose bank groups work in lockstep."""
     spacing = burst_cycles(memory.timings, memory.geometry.n_bank_groups)
-    return HbmDesign(in_lockstep(memory), policy, spacing, access_bytes, path_fs)
+    return HbmDesign(in_lockstep(memory), policy, spacing, access_bytes, path_fs, hold_fs)
 
 
 class HbmChannels(Component):
@@ -127,7 +133,7 @@ class HbmChannels(Component):
         self.regs[stack.WRITE_POINTER] = ends[-1] if len(ends) else 0
         self.regs[[stack.FREE_ACCESS, stack.FREE_REQUEST]] = stack.NONE
         self.queue = np.zeros((design.policy.n_channels, stack.N_QUEUE), np.int64)
-        self.queue[:, [stack.HEAD, stack.TAIL]] = stack.NONE
+        self.queue[:, [stack.HEAD, stack.WRITE_HEAD]] = stack.NONE
         self.accesses = np.empty((0, stack.N_ACCESS), np.int64)
         self.pending = np.empty((0, stack.N_REQUEST), np.int64)
         self.columns = np.empty((3, 0), np.int64)  # is_write, extra, finished of every access

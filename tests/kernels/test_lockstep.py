@@ -79,7 +79,7 @@ def in_lockstep(design: HbmDesign, banks: Any, rows: Any, arrival: Any) -> Any:
 def test_lockstep_takes_as_long_as_bank_by_bank(name: str, pattern: str, tolerance: float) -> None:
     """Measured at full load: sequential within 0.3 %, random 2 to 6 % too fast (groups may drift apart in truth)."""
     parameters = memory(name)
-    design = hbm_design(parameters, POLICY, ACCESS_BYTES, 0)
+    design = hbm_design(parameters, POLICY, ACCESS_BYTES, 0, 0)
     banks, rows = places(pattern, parameters)
     for spacing in (0, 2):  # all at once, and at half of the pins' rate
         pins_ticks = ACCESS_BYTES // parameters.geometry.burst * design.burst_ticks

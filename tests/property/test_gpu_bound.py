@@ -109,7 +109,7 @@ def uneven_deal(n_waves: int, timing: DieTiming) -> TileKernel:
 def test_serial_bound_of_kernels_that_use_a_die_badly(build: Callable[[int, DieTiming], TileKernel], n: int) -> None:
     mib = 1 << 20
     timings = replace(memory().timings, tCK=2000)
-    hbm = hbm_design(replace(memory(), timings=timings), ControllerPolicy(n_channels=5), 256, 1000)
+    hbm = hbm_design(replace(memory(), timings=timings), ControllerPolicy(n_channels=5), 256, 1000, 0)
     timing = DieTiming(4, 1000, 1000, 0, 1000, mib, 1 << 40, mib, hbm, 0, 1000, 0, 0)
     kernel = build(n, timing)
     outcome = run_kernel(timing, kernel, np.zeros((hbm.n_pins, 2), np.int64), record=False)

@@ -177,7 +177,7 @@ def test_no_kernel_beats_its_units(launch: Any) -> None:
 @pytest.mark.parametrize("duration_fs", [0, 1, 40_000, 10**9])
 def test_a_backlog_is_worked_off_without_loss(duration_fs: int) -> None:
     policy = ControllerPolicy(n_channels=3)
-    hbm = hbm_design(replace(memory(), geometry=replace(memory().geometry, n_pseudo_channels=1)), policy, 128, 1)
+    hbm = hbm_design(replace(memory(), geometry=replace(memory().geometry, n_pseudo_channels=1)), policy, 128, 1, 0)
     timing = DieTiming(2, 1000, 1, 1, 1, 1, 1, 1, hbm, 1, 1, 1, 1)
     backlog = np.array([[50_000, 777], [0, 0], [90_000, 31]], np.int64)
     activity, left = background(timing, backlog, duration_fs)
