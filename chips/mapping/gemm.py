@@ -133,13 +133,16 @@ def estimate_cycles(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -
     )
     waves = -(-n_ctas // n_sms)
     epilogue = tiling.rows * tiling.columns * machine.epilogue_ops_per_element / machine.fma_rate
-    compute = waves * (steps * per_step + epilogue) + _latency_cycles(machine)
-    return max(compute, _dram_cycles(machine, shape, tiling)) + _reduce_cycles(machine, shape, tiling)
+    compute = waves * (steps * per_step + epilogue)
+    busiest = max(compute, _dram_cycles(machine, shape, tiling))
+    return busiest + _latency_cycles(machine) + _reduce_cycles(machine, shape, tiling)
 
 
 def _latency_cycles(machine: GpuMachine) -> float:
+    """Return what the first data take, and the refresh that the last of them may meet."""
     timing = machine.timing
-    return (timing.send_fs + timing.lookup_fs + timing.hbm.idle_latency_fs + timing.respond_fs) / timing.period_fs
+    way_fs = timing.send_fs + timing.lookup_fs + timing.hbm.idle_latency_fs + timing.respond_fs
+    return (way_fs + timing.hbm.refresh_fs) / timing.period_fs
 
 
 def _dram_cycles(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -> float:

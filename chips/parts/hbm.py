@@ -65,6 +65,11 @@ class HbmDesign:
         return self.least_latency_fs + self.memory.timings.nRCDRD * self.memory.bus.ticks_per_cycle * self.tick_fs
 
     @property
+    def refresh_fs(self) -> int:
+        """How long a refresh of all banks keeps a pseudo-channel from work."""
+        return self.memory.timings.nRFC * self.memory.timings.tCK
+
+    @property
     def pin_fs_per_mib(self) -> int:
         """How long one pseudo-channel's pins take for a MiB."""
         return MIB * self.burst_ticks * self.tick_fs // self.memory.geometry.burst

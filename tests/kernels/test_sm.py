@@ -6,10 +6,12 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from dice import PERIOD_FS, classes_of_ctas
+from dice import PERIOD_FS, classes_of_ctas, memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dieshot.chips.parts.dram_channel import ControllerPolicy
+from dieshot.chips.parts.hbm import hbm_design
 from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import sm
 from dieshot.kernels.interval import N_OPEN, close_all
@@ -88,7 +90,7 @@ class FixedMemoryDie(naive.Die):
     def __init__(self, timing: Any, kernel: Any, latency_fs: int) -> None:
         self.latency_fs = latency_fs
         self.stored: list[tuple[int, int, int]] = []
-        super().__init__(timing, kernel, [0])
+        super().__init__(timing, kernel, [0] * timing.hbm.n_pins)
 
     def post(self, time_fs: int, what: int, key: tuple[int, ...], data: Any) -> None:
         if what == naive.REQUEST:
@@ -123,7 +125,8 @@ def test_sms_act_as_their_plain_twin(data: Any) -> None:
 
 
 def twin_of(shape: list[int], classes: Any, ctas: Any, latency_fs: int, fs_per_mib: int) -> FixedMemoryDie:
-    timing = DieTiming(shape[0], PERIOD_FS, SEND_FS, 0, 0, fs_per_mib, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0)
+    hbm = hbm_design(memory(), ControllerPolicy(), 128, 0, 0)  # never asked for anything
+    timing = DieTiming(shape[0], PERIOD_FS, SEND_FS, 0, 0, fs_per_mib, 0, 0, hbm, 0, 0, 0, 0)
     empty = np.zeros(0, np.int64)
     kernel = TileKernel("k", "k", classes, ctas, empty, empty, shape[2], shape[3], shape[1], True, {})
     twin = FixedMemoryDie(timing, kernel, latency_fs)

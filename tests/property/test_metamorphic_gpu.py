@@ -74,7 +74,8 @@ def scaled_memory(timing: DieTiming, factor: float) -> DieTiming:
     hbm, timings = timing.hbm, timing.hbm.memory.timings
     slower = replace(timings, tCK=int(timings.tCK * factor))
     memory = replace(hbm.memory, timings=slower)
-    return replace(timing, hbm=replace(hbm, memory=memory, path_fs=int(hbm.path_fs * factor)))
+    path_fs, hold_fs = int(hbm.path_fs * factor), int(hbm.hold_fs * factor)
+    return replace(timing, hbm=replace(hbm, memory=memory, path_fs=path_fs, hold_fs=hold_fs))
 
 
 def faster(timing: DieTiming, **factors: float) -> DieTiming:
