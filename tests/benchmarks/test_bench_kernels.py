@@ -21,7 +21,7 @@ def chip() -> Gpu:
 
 
 def simulate(chip: Gpu, kernel: TileKernel, record: bool) -> Outcome:
-    return run_kernel(chip.timing, kernel, np.zeros((chip.timing.n_channels, 2), np.int64), record)
+    return run_kernel(chip.timing, kernel, np.zeros((chip.timing.hbm.n_pins, 2), np.int64), record)
 
 
 @pytest.mark.parametrize("record", [False, True])
