@@ -18,9 +18,7 @@ class ActivityLog:
         self.record = int(record)
         self.first_component = first_component
         self.open = np.zeros((n_lines, N_OPEN), np.int64)
-        self._chunks: list[tuple[Rows, int, int]] = []
-        self._mark = 0
-        self._offset_fs = 0
+        self._chunks: list[Rows] = []
 
     def begin(self, backlog: Rows) -> None:
         """Open the lines with work left over from before: backlog (lines, 2: fs, amount)."""
@@ -32,9 +30,7 @@ class ActivityLog:
     def keep(self, rows: Rows) -> None:
         """Keep the rows (n, 5) that a timing loop wrote."""
         if len(rows):
-            rows = rows.copy()
-            rows[:, 1:3] += self._offset_fs
-            self._chunks.append((rows, 1, 0))
+            self._chunks.append(rows.copy())
 
     def cut(self, time_fs: int) -> None:
         """Close all open intervals at `time_fs`; what reaches beyond stays open, its amount counted before."""
@@ -42,25 +38,11 @@ class ActivityLog:
         n_rows = close_all(time_fs, self.open, 0, rows)
         self.keep(rows[:n_rows])
 
-    def mark(self, time_fs: int) -> None:
-        """Begin a stretch that may turn out to repeat."""
-        self.cut(time_fs)
-        self._mark = len(self._chunks)
-
-    def repeat_since_mark(self, repeat: int, period_fs: int) -> None:
-        """Note that what was kept since the mark happens `repeat` times, and that all later rows come that much
-        later."""
-        self._chunks[self._mark :] = [(rows, repeat, period_fs) for rows, _, _ in self._chunks[self._mark :]]
-        self._offset_fs += (repeat - 1) * period_fs
-
     def activity(self) -> Activity:
         """Return what was kept, sorted by component and start."""
         if not self._chunks:
             return Activity.empty()
-        rows = np.concatenate([chunk for chunk, _, _ in self._chunks])
-        lengths = [len(chunk) for chunk, _, _ in self._chunks]
-        repeat = np.repeat([r for _, r, _ in self._chunks], lengths).astype(np.int64)
-        period = np.repeat([p for _, _, p in self._chunks], lengths).astype(np.int64)
+        rows = np.concatenate(self._chunks)
         order = np.lexsort((rows[:, 1], rows[:, 0]))
         rows = rows[order]
         return Activity(
@@ -69,6 +51,6 @@ class ActivityLog:
             np.ascontiguousarray(rows[:, 2]),
             rows[:, 3].astype(np.int8),
             np.ascontiguousarray(rows[:, 4]),
-            repeat[order],
-            period[order],
+            np.ones(len(rows), np.int64),
+            np.zeros(len(rows), np.int64),
         )

@@ -76,7 +76,7 @@ class HbmDesign:
 
     @property
     def bytes_per_fs(self) -> float:
-        """What all pins move while no refresh is under way, less the refreshes."""
+        """What all pins move, less the share of the time that refreshes of all banks take."""
         t = self.memory.timings
         return self.n_pins * MIB / self.pin_fs_per_mib * (1 - t.nRFC / t.nREFI)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dieshot.kernels.dram_timing import TIMING_NAMES
-from dieshot.simulator.params.memory import MemoryBus, MemoryParameters, MemoryTimings
+from dieshot.simulator.params.memory import MemoryParameters, MemoryTimings
 
 
 def burst_cycles(timings: MemoryTimings, n_groups: int) -> int:
@@ -26,7 +26,7 @@ def in_lockstep(memory: MemoryParameters) -> MemoryParameters:
     bus = memory.bus
     geometry = replace(memory.geometry, n_bank_groups=1, n_columns=memory.geometry.n_columns * n)
     timings = replace(memory.timings, **_timings(t, burst_cycles(memory.timings, n), n))
-    wide = MemoryBus(ticks_per_cycle=bus.ticks_per_cycle, act=n * bus.act, row=n * bus.row, column=bus.column)
+    wide = replace(bus, act=n * bus.act, row=n * bus.row)
     return replace(memory, geometry=geometry, timings=timings, bus=wide)
 
 
