@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
 from dieshot.simulator.engine.fabric import LocalCosts
 
 if TYPE_CHECKING:
     from dieshot.simulator.engine.machine import StepLike
+    from dieshot.simulator.params import LinkParameters
 
 
 class UnsupportedError(ValueError):
@@ -35,7 +36,7 @@ State = TypeVar("State", bound=Hashable)
 class OperatorOutcome(Generic[State]):
     """The cells of one operator, carried out one after the other, and the state they leave the chip in.
 
-    `state` is hashable and holds everything about the past that can change the next operator's outcome.
+    There are no cells where the operator took no time of its own, beside another. `state` is hashable and holds everything about the past that can change the next operator's outcome.
     """
 
     cells: tuple[Cell, ...]
@@ -48,7 +49,20 @@ class OperatorOutcome(Generic[State]):
 
 
 class Chip(ABC, Generic[State]):
-    """An architecture model with its parameters; deterministic and without memory of its own but for cells."""
+    """An architecture model with its parameters; deterministic and without memory of its own but for cells.
+
+    collectives_inside: the chip carries out collectives itself, as part of its program, on links of its own.
+    overlaps_operators: an operator may begin before the one before it has ended, within a stretch.
+    pipelines_users: a batch is by default cut into micro-batches that follow each other through the stages.
+    pads_shards: heads and widths that the ranks do not divide are padded. main_kind: the kind of component whose stalls
+    tell what the chip waits for.
+    """
+
+    collectives_inside: ClassVar[bool] = False
+    overlaps_operators: ClassVar[bool] = False
+    pipelines_users: ClassVar[bool] = False
+    pads_shards: ClassVar[bool] = False
+    main_kind: ClassVar[str] = "tensor"
 
     @abstractmethod
     def components(self) -> Sequence[ComponentSpec]:
@@ -74,6 +88,33 @@ class Chip(ABC, Generic[State]):
     def carry_out(self, operator: Any, state: State, record: bool = True) -> OperatorOutcome[State]:
         """Simulate a traces.Operator, as a rank sees it, that starts in `state`; UnsupportedError if it cannot run."""
 
+    def carry_out_all(
+        self, operators: Sequence[Any], state: State, record: bool = True
+    ) -> tuple[OperatorOutcome[State], ...]:
+        """Simulate operators that follow each other without a collective between; UnsupportedError as in `carry_out`.
+
+        An architecture that fuses them makes one region of all, and cuts it at their ends; then only the last outcome's
+        state means anything. Equal operators from an equal state have the same cells, as objects.
+        """
+        outcomes = []
+        for operator in operators:
+            outcomes.append(self.carry_out(operator, state, record))
+            state = outcomes[-1].state
+        return tuple(outcomes)
+
+    def attach(self, link: LinkParameters, group: int) -> None:
+        """Learn what joins the chips, and how many form a stage; only with `collectives_inside`, before all else."""
+
+    def divided(self, n_parts: int) -> Self:
+        """Return the part of the chip that one of `n_parts` stages gets; InfeasibleError where it has no parts."""
+        if n_parts > 1:
+            raise InfeasibleError("architecture", type(self).__name__, "one stage a chip at most")
+        return self
+
+    def hand_over(self, operator: Any, state: State) -> OperatorOutcome[State]:
+        """Simulate sending to the next stage on the same chip; see `divided`."""
+        raise NotImplementedError(f"{type(self).__name__} has one stage a chip")
+
     @abstractmethod
     def drain(self, state: State) -> tuple[Cell | None, State]:
         """Return the cell of waiting until the chip is quiet (None if it is), and the state then."""
@@ -89,4 +130,9 @@ class Chip(ABC, Generic[State]):
 
     @abstractmethod
     def peaks(self) -> Mapping[str, float]:
-        """Return peak rates for bounds: MAC/s by format as 'mac:fp8', bytes/s as 'hbm', 'l2', 'link', ..."""
+        """Return peak rates for bounds: MAC/s by format as 'mac:fp8', bytes/s as 'memory' (where the weights are), ..."""
+
+    @property
+    def published_power_w(self) -> Mapping[str, float]:
+        """Published power of one chip by what it is called ("tdp", "average", ..), to be shown beside the simulated."""
+        return {}

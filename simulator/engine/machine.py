@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import simpy
 
 from dieshot.simulator.engine.cell import Cell
-from dieshot.simulator.engine.chip import Chip
+from dieshot.simulator.engine.chip import Chip, OperatorOutcome
 from dieshot.simulator.engine.fabric import Fabric
 from dieshot.simulator.engine.hooks import Hooks
 from dieshot.simulator.engine.port import Port
@@ -71,12 +71,13 @@ class StepRun:
 
 @dataclass(frozen=True, slots=True)
 class StepPlacement:
-    """A step of a stage in the run."""
+    """A step of a stage in the run, for one of the micro-batches."""
 
     step: int
     stage: int
     start_fs: int
     run: StepRun
+    micro_batch: int = 0
 
 
 StepObserver = Callable[[StepPlacement], None]
@@ -84,13 +85,18 @@ StepObserver = Callable[[StepPlacement], None]
 
 @dataclass(slots=True)
 class Machine:
-    """Chips of one kind in stages of `group` ranks, joined by a fabric; `step_gap_fs` is the host's time between
-    steps."""
+    """Chips of one kind in stages of `group` ranks, joined by a fabric; `step_gap_fs` is the host's time between steps.
+
+    micro_batches: equal parts of a batch, each of which goes through all stages for itself; a stage serves them in
+    turn. stages_on_chip: consecutive stages that share a chip.
+    """
 
     chip: Chip[Any]
     fabric: Fabric | None
     group: int
     step_gap_fs: int
+    micro_batches: int = 1
+    stages_on_chip: int = 1
     hooks: Hooks = field(default_factory=Hooks)
     _steps: dict[Hashable, StepRun] = field(default_factory=dict)
 
@@ -102,12 +108,15 @@ class Machine:
             self.hooks.add("step_done", step_done)
         env = simpy.Environment()
         n = len(stages)
-        ports = [Port(env, self.step_gap_fs if stage == 0 else 0, ACTIVATION_BUFFERS) for stage in range(n)]
+        # What waits for the first stage are token numbers on the host, of which there is room for all.
+        ports = [Port(env, self.step_gap_fs, self.micro_batches + ACTIVATION_BUFFERS)]
+        ports += [Port(env, 0, ACTIVATION_BUFFERS) for _ in range(n - 1)]
         processes = [
             env.process(self._stage(env, index, steps, ports[index], ports[(index + 1) % n]))
             for index, steps in enumerate(stages)
         ]
-        ports[0].send(None)
+        for micro_batch in range(self.micro_batches):
+            ports[0].send(micro_batch)
         for process in processes:
             env.run(until=process)
         return _now(env)
@@ -121,19 +130,23 @@ class Machine:
         departures: Port,
     ) -> Generator[simpy.Event, Any, None]:
         state = self.chip.initial_state
-        for index, step in enumerate(steps):
-            yield arrivals.receive()
+        stays = (stage + 1) % self.stages_on_chip != 0
+        for index in range(len(steps) * self.micro_batches):
+            micro_batch = yield arrivals.receive()
             start = _now(env)
-            run = yield from self._step(env, step, state)
+            run = yield from self._step(env, steps[index // self.micro_batches], state, stays)
             state = run.end_state
             if "step_done" in self.hooks:
-                self.hooks.call("step_done", StepPlacement(index, stage, start, run))
-            waiting = departures.send(None)
+                placed = StepPlacement(index // self.micro_batches, stage, start, run, micro_batch)
+                self.hooks.call("step_done", placed)
+            waiting = departures.send(micro_batch)
             if waiting is not None:
                 yield waiting
 
-    def _step(self, env: simpy.Environment, step: StepLike, state: Hashable) -> Generator[simpy.Event, Any, StepRun]:
-        key = (tuple((id(block.operators), block.repeat) for block in step.blocks), state)
+    def _step(
+        self, env: simpy.Environment, step: StepLike, state: Hashable, stays: bool
+    ) -> Generator[simpy.Event, Any, StepRun]:
+        key = (tuple((id(block.operators), block.repeat) for block in step.blocks), state, stays)
         if key in self._steps:
             known = self._steps[key]
             yield env.timeout(known.duration_fs)
@@ -141,7 +154,7 @@ class Machine:
         start = _now(env)
         runs: list[OperatorRun] = []
         for index, block in enumerate(step.blocks):
-            state = yield from self._block(env, index, block, state, start, runs)
+            state = yield from self._block(env, index, block, state, stays, start, runs)
         drain, state = self.chip.drain(state)
         if drain is not None:
             yield env.timeout(drain.duration_fs)
@@ -154,6 +167,7 @@ class Machine:
         index: int,
         block: BlockLike,
         state: Hashable,
+        stays: bool,
         step_start: int,
         runs: list[OperatorRun],
     ) -> Generator[simpy.Event, Any, Hashable]:
@@ -162,16 +176,19 @@ class Machine:
         seen: dict[Hashable, int] = {}
         instances: list[list[OperatorRun]] = []
         instance = 0
+        stretches = self._stretches(block.operators)
         while instance < block.repeat and state not in seen:
             seen[state] = instance
             begun: list[OperatorRun] = []
-            for position, operator in enumerate(block.operators):
-                start = _now(env) - step_start
-                cells, state = self._operator(operator, state)
-                yield env.timeout(sum(cell.duration_fs for cell in cells))
-                if "operator_done" in self.hooks:
-                    self.hooks.call("operator_done", operator, step_start + start, cells)
-                begun.append(OperatorRun(index, position, instance, 1, start, 0, cells))
+            for operators in stretches:
+                outcomes = self._carry_out(operators, state, stays)
+                state = outcomes[-1].state
+                for operator, outcome in zip(operators, outcomes, strict=True):
+                    start = _now(env) - step_start
+                    yield env.timeout(outcome.duration_fs)
+                    if "operator_done" in self.hooks:
+                        self.hooks.call("operator_done", operator, step_start + start, outcome.cells)
+                    begun.append(OperatorRun(index, len(begun), instance, 1, start, 0, outcome.cells))
             instances.append(begun)
             instance += 1
         runs.extend(run for begun in instances for run in begun)
@@ -210,16 +227,29 @@ class Machine:
         first = seen[state]
         return next(known for known, number in seen.items() if number == first + rest)
 
-    def _operator(self, operator: Any, state: Hashable) -> tuple[tuple[Cell, ...], Hashable]:
-        if operator.kind not in COLLECTIVES:
-            outcome = self.chip.carry_out(operator, state)
-            return outcome.cells, outcome.state
+    def _stretches(self, operators: Sequence[Any]) -> list[list[Any]]:
+        """Return the operators in stretches that the chip carries out at once; collectives stand alone."""
+        stretches: list[list[Any]] = []
+        alone = True
+        for operator in operators:
+            collective = operator.kind in COLLECTIVES and not self.chip.collectives_inside
+            if collective or alone:
+                stretches.append([])
+            stretches[-1].append(operator)
+            alone = collective
+        return stretches
+
+    def _carry_out(self, operators: Sequence[Any], state: Hashable, stays: bool) -> Sequence[OperatorOutcome[Any]]:
+        first = operators[0]
+        if first.kind not in COLLECTIVES or self.chip.collectives_inside:
+            return self.chip.carry_out_all(operators, state)
+        if first.kind == "send_recv" and stays:
+            return (self.chip.hand_over(first, state),)
         if self.fabric is None:
-            raise ValueError(f"operator {operator.name} needs a fabric and the system has none")
-        group = operator.dims.get("group", 1)
-        cell = self.fabric.carry_out(operator, group)
-        cell, state = self.chip.alongside(cell, operator, state)
-        return (cell,), state
+            raise ValueError(f"operator {first.name} needs a fabric and the system has none")
+        cell = self.fabric.carry_out(first, first.dims.get("group", 1))
+        cell, state = self.chip.alongside(cell, first, state)
+        return (OperatorOutcome((cell,), state),)
 
 
 def _now(env: simpy.Environment) -> int:
