@@ -69,7 +69,7 @@ class Gpu(Chip[GpuState]):
         rates = {f"mac:{dtype}": float(sm.count * rate * hz) for dtype, rate in sm.mac_rate.items()}
         design = self.timing.hbm
         return rates | {
-            "hbm": design.n_pins * MIB * FS_PER_SECOND / design.pin_fs_per_mib,
+            "memory": design.n_pins * MIB * FS_PER_SECOND / design.pin_fs_per_mib,
             "l2": float(self.parameters.l2.read_bandwidth * hz),
             "vector": float(sm.count * sm.fma_rate * hz),
         }

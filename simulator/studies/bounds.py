@@ -29,7 +29,7 @@ class Roofline(NamedTuple):
 def roofline(operator: Operator, peaks: Mapping[str, float]) -> Roofline:
     """Return the roofline of one rank's operator; only bytes that must come from memory count (weights, KV cache)."""
     compute = operator.macs / peaks[f"mac:{operator.dtype}"] if operator.macs else 0.0
-    memory = (operator.weight_bytes + operator.kv_read_bytes) / peaks["hbm"]
+    memory = (operator.weight_bytes + operator.kv_read_bytes) / peaks["memory"]
     return Roofline(compute, memory, _link_seconds(operator, peaks))
 
 
