@@ -17,13 +17,14 @@ def bytes_of(n_elements: int, dtype: str) -> int:
 class Precision:
     """The formats of one way to run a model.
 
-    block: inputs and weights of the GEMMs inside the layers.
+    block: data of the GEMMs inside the layers, and what their multipliers take. weight: their stored weights.
     carrier: residual stream, norms, attention, router, embedding and language-model head.
     Scales of quantised tensors are not counted (below 0.1 % of the bytes with one scale per row or tensor).
     """
 
     name: str
     block: str
+    weight: str
     carrier: str
 
     @property
@@ -33,10 +34,11 @@ class Precision:
 
 
 PRECISIONS: Mapping[str, Precision] = {
-    "bf16": Precision("bf16", block="bf16", carrier="bf16"),
-    "fp16": Precision("fp16", block="fp16", carrier="fp16"),
-    "fp8": Precision("fp8", block="fp8", carrier="bf16"),
-    "int8": Precision("int8", block="int8", carrier="bf16"),
+    "bf16": Precision("bf16", block="bf16", weight="bf16", carrier="bf16"),
+    "fp16": Precision("fp16", block="fp16", weight="fp16", carrier="fp16"),
+    "fp8": Precision("fp8", block="fp8", weight="fp8", carrier="bf16"),
+    "int8": Precision("int8", block="int8", weight="int8", carrier="bf16"),
+    "w8a16": Precision("w8a16", block="bf16", weight="int8", carrier="bf16"),
 }
 
 KV_PRECISIONS = ("bf16", "fp16", "fp8", "int8")

@@ -31,7 +31,7 @@ class ForwardPass:
     @property
     def gemm(self) -> Formats:
         """Formats of a GEMM inside the layers: narrow in, carrier out."""
-        return Formats(self.precision.block, self.precision.block, self.precision.carrier)
+        return Formats(self.precision.block, self.precision.weight, self.precision.carrier)
 
     @property
     def carrier(self) -> Formats:

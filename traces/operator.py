@@ -47,7 +47,8 @@ class Operator:
     """One operator of one rank.
 
     name: unique within its block. kind: one of KINDS. dims: exactly the dimensions that KIND_DIMS names for it.
-    dtype: format of the data and of the multiplier inputs. weight_dtype, kv_dtype: None where there are none.
+    dtype: format of the data and of the multiplier inputs. weight_dtype: as stored, converted to dtype on the way where
+    it differs. weight_dtype, kv_dtype: None where there are none.
     inputs: producer -> bytes read from it, PREVIOUS and RESIDUAL being producers outside the block.
     weight_bytes: parameters read from memory at least once (of an embedding only the rows looked up, of grouped
     experts only those with rows); kv_read_bytes, kv_write_bytes: traffic of the KV cache, each byte once.

@@ -24,7 +24,7 @@ def trace_of(path: Path, precision: str) -> Trace:
 
 splits = st.tuples(
     st.sampled_from(PATHS),
-    st.sampled_from(["fp8", "bf16"]),
+    st.sampled_from(["fp8", "bf16", "w8a16"]),
     st.sampled_from([1, 2, 3, 4, 6, 8, 16]),
     st.sampled_from([1, 2, 3, 5, 8]),
 )
@@ -116,7 +116,7 @@ def stored_over_ranks(op: Operator, part: Partition) -> int:
     """Return what the ranks together store of an operator, made from its dimensions without the splitting code."""
     tp, model = part.tensor_parallel, part.trace.model
     whole = op.resident_weight_bytes
-    weight_bytes = 1 if op.weight_dtype == "fp8" else 2
+    weight_bytes = 1 if op.weight_dtype in ("fp8", "int8") else 2
     if op.shard == "replicate" or op.kind == "rope_kv_append":
         return tp * whole
     if op.shard == "vocab":

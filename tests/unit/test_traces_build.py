@@ -1,5 +1,6 @@
 """Operators of small models against counts made by hand, and the shape of whole traces."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import networkx
@@ -76,6 +77,18 @@ def test_precisions_are_those_of_a_serving_stack() -> None:
     assert {op.dtype for op in operators(tiny_trace("tiny-llama", "fp16"), 0).values()} == {"fp16"}
 
 
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-moe"])
+def test_w8a16_stores_the_weights_of_the_layers_in_int8_and_changes_nothing_else(name: str) -> None:
+    plain, narrow = (operators(tiny_trace(name, precision), 0) for precision in ("bf16", "w8a16"))
+    changed = {key for key in plain if plain[key] != narrow[key]}
+    experts = {"qkv_proj", "o_proj", "experts_gate_up", "experts_down"}
+    assert changed == (experts if name == "tiny-moe" else {"qkv_proj", "o_proj", "gate_up_proj", "down_proj"})
+    for key in changed:
+        assert (narrow[key].dtype, narrow[key].weight_dtype, narrow[key].output_dtype) == ("bf16", "int8", "bf16")
+        assert narrow[key] == replace(plain[key], weight_dtype="int8", weight_bytes=plain[key].weight_bytes // 2)
+        assert 2 * narrow[key].resident_weight_bytes == plain[key].resident_weight_bytes
+
+
 def test_mixture_of_experts_by_hand() -> None:
     made = operators(tiny_trace("tiny-moe"), 0)
     gate_up, down = made["experts_gate_up"], made["experts_down"]
@@ -127,7 +140,7 @@ def test_weights_of_all_operators_are_the_parameters_of_the_model(name: str) -> 
     assert total - tied_bytes == 2 * trace.model.n_parameters
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp8", "int8", "fp16"])
+@pytest.mark.parametrize("precision", ["bf16", "fp8", "int8", "fp16", "w8a16"])
 @pytest.mark.parametrize("name", TINY)
 def test_every_operator_is_well_formed(name: str, precision: str) -> None:
     for step in tiny_trace(name, precision).steps:
@@ -192,7 +205,10 @@ def test_totals_count_repeats() -> None:
         ({"batch": True}, "batch: expected an integer from 1 to 1048576, got True"),
         ({"prompt": 65}, "prompt: expected an integer from 1 to 64, got 65"),
         ({"prompt": 60, "generate": 5}, "prompt + generate: 60 + 5 tokens, expected at most the 64 positions of tiny"),
-        ({"precision": "pf8"}, "precision: unknown 'pf8', expected one of bf16, fp16, fp8, int8; did you mean 'fp8'?"),
+        (
+            {"precision": "pf8"},
+            "precision: unknown 'pf8', expected one of bf16, fp16, fp8, int8, w8a16; did you mean 'fp8'?",
+        ),
         ({"kv_precision": "fp4"}, "kv_precision: unknown 'fp4', expected one of bf16, fp16, fp8, int8"),
         ({"routing": "power-law"}, "routing: unknown 'power-law', expected one of balanced, power_law; did you mean"),
         ({"seed": -1}, "seed: expected an integer from 0"),

@@ -55,7 +55,7 @@ def refusal(text: str) -> str:
     return message
 
 
-@pytest.mark.parametrize("precision", ["fp8", "bf16"])
+@pytest.mark.parametrize("precision", ["fp8", "bf16", "w8a16"])
 @pytest.mark.parametrize("name", TINY)
 def test_round_trip_is_identity(name: str, precision: str) -> None:
     trace = tiny_trace(name, precision)
