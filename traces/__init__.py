@@ -10,6 +10,7 @@ from dieshot.traces.operator import KIND_DIMS, KINDS, PREVIOUS, RESIDUAL, SHARDS
 from dieshot.traces.parse import parse_trace, read_trace
 from dieshot.traces.partition import Partition, Stage, partition
 from dieshot.traces.routing import LAWS, draw_routing
+from dieshot.traces.sparsity import PATTERNS
 from dieshot.traces.trace import Block, Step, Trace
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "KV_PRECISIONS",
     "LAWS",
     "MODEL_TYPES",
+    "PATTERNS",
     "PRECISIONS",
     "PREVIOUS",
     "RESIDUAL",

@@ -1,6 +1,7 @@
 """Building the trace of one run: a prefill and the decode steps after it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dieshot.traces import bert, ends, layer
 from dieshot.traces.config import ModelConfig
@@ -10,6 +11,7 @@ from dieshot.traces.forward import ForwardPass
 from dieshot.traces.moe import expert_feed_forward
 from dieshot.traces.operator import Operator
 from dieshot.traces.routing import LAWS, draw_routing
+from dieshot.traces.sparsity import sparsity_of
 from dieshot.traces.trace import HEAD, LAYERS, TAIL, Block, Step, Trace
 
 MAX_BATCH = 1 << 20
@@ -26,21 +28,38 @@ def build_trace(
     kv_precision: str = "bf16",
     seed: int = 0,
     routing: str = "balanced",
+    sparsity: str = "dense",
+    density: float | None = None,
 ) -> Trace:
     """Return the trace of `batch` equal sequences: `prompt` tokens in, `generate` tokens out.
 
     Step 0 is the prefill and yields the first token; generate - 1 decode steps of one token follow, the last token
     not being fed back. generate = 0 is the prefill alone, and the only choice for an encoder.
-    Expert routing is drawn once per step and shared by the layers of that step.
+    Expert routing is drawn once per step and shared by the layers of that step. sparsity: pattern of the zeros in the
+    weights of the layers' GEMMs (router and language-model head stay dense); density: share that is not zero, to be
+    given for unstructured.
     Raises TraceError on a bad argument, or when prompt + generate is longer than the model's positions.
     """
     check_arguments(model, batch, prompt, generate, seed, routing, "build_trace")
     formats, kv_dtype = precision_named(precision), check_kv_precision(kv_precision)
-    prefill = ForwardPass(model, formats, kv_dtype, batch, q_len=prompt, kv_len=prompt)
+    zeros = sparsity_of(sparsity, density, "build_trace")
+    prefill = ForwardPass(model, formats, kv_dtype, batch, q_len=prompt, kv_len=prompt, sparsity=zeros)
     rows = _routing(prefill, seed, 0, routing)
     steps = [Step(0, "prefill", batch, prompt, prompt, _blocks(prefill, rows))]
     steps += _decode_steps(prefill, generate - 1, seed, routing)
-    return Trace(model, precision, kv_precision, batch, prompt, generate, seed, routing, tuple(steps))
+    return Trace(
+        model=model,
+        precision=precision,
+        kv_precision=kv_precision,
+        batch=batch,
+        prompt=prompt,
+        generate=generate,
+        seed=seed,
+        routing=routing,
+        steps=tuple(steps),
+        sparsity=zeros.pattern,
+        density=zeros.density,
+    )
 
 
 def _blocks(step: ForwardPass, rows: tuple[int, ...]) -> tuple[Block, ...]:
@@ -76,8 +95,7 @@ def _decode_steps(prefill: ForwardPass, n_steps: int, seed: int, routing: str) -
 
 
 def _decode_pass(prefill: ForwardPass, index: int) -> ForwardPass:
-    kv_len = prefill.kv_len + index
-    return ForwardPass(prefill.model, prefill.precision, prefill.kv_dtype, prefill.batch, q_len=1, kv_len=kv_len)
+    return replace(prefill, q_len=1, kv_len=prefill.kv_len + index)
 
 
 def _feed_forward(step: ForwardPass, rows: tuple[int, ...]) -> tuple[Operator, ...]:

@@ -59,12 +59,15 @@ def parse_object(content: bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def check_keys(record: Mapping[str, Any], keys: tuple[str, ...], where: str, prefix: str = "") -> None:
-    """Raise TraceError unless `record` has exactly the keys `keys`."""
+def check_keys(
+    record: Mapping[str, Any], keys: tuple[str, ...], where: str, prefix: str = "", optional: tuple[str, ...] = ()
+) -> None:
+    """Raise TraceError unless `record` has exactly the keys `keys`, and of the `optional` ones any."""
+    known = (*keys, *optional)
     for key in record:
-        if key not in keys:
-            problem = f"unknown key, expected {', '.join(keys)}"
-            raise TraceError(where, prefix + key, problem, nearest=nearest_name(key, keys))
+        if key not in known:
+            problem = f"unknown key, expected {', '.join(known)}"
+            raise TraceError(where, prefix + key, problem, nearest=nearest_name(key, known))
     for key in keys:
         if key not in record:
             raise TraceError(where, prefix + key, "missing key")

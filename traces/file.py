@@ -3,6 +3,7 @@
 Line 1 is the header; then come operators, blocks (lists of operator numbers) and steps (lists of block numbers),
 each before its first use and numbered in order of appearance; the last line holds the totals and the number of
 lines before it. Equal operators and blocks are written once. The text is canonical: equal traces, equal bytes.
+Optional fields are left out where they say nothing (weights without zeros).
 """
 
 import gzip
@@ -16,12 +17,14 @@ from typing import Any, BinaryIO
 
 from dieshot.traces.error import TraceError
 from dieshot.traces.operator import Operator
+from dieshot.traces.sparsity import Sparsity, stated
 from dieshot.traces.trace import Block, Trace
 
 SCHEMA = "dieshot-trace"
 VERSION = 1
 HEADER_FIELDS = ("precision", "kv_precision", "batch", "prompt", "generate", "seed", "routing")
-OPERATOR_FIELDS = tuple(Operator.__dataclass_fields__)
+OPTIONAL_FIELDS = ("sparsity", "density")
+OPERATOR_FIELDS = tuple(field for field in Operator.__dataclass_fields__ if field not in OPTIONAL_FIELDS)
 
 
 def trace_text(trace: Trace) -> str:
@@ -49,7 +52,8 @@ def digest(trace: Trace) -> str:
 def operator_record(operator: Operator) -> dict[str, Any]:
     """Return the fields of an operator as JSON values."""
     record = {field: getattr(operator, field) for field in OPERATOR_FIELDS}
-    return record | {"dims": dict(operator.dims), "inputs": dict(operator.inputs)}
+    record |= {"dims": dict(operator.dims), "inputs": dict(operator.inputs)}
+    return record | stated(Sparsity(operator.sparsity, operator.density))
 
 
 class _Numbering:
@@ -83,7 +87,8 @@ def _lines(trace: Trace) -> Iterator[str]:
 
 def _body(trace: Trace) -> Iterator[str]:
     header = {"schema": SCHEMA, "version": VERSION, "model": asdict(trace.model)}
-    yield _json(header | {field: getattr(trace, field) for field in HEADER_FIELDS}) + "\n"
+    header |= {field: getattr(trace, field) for field in HEADER_FIELDS}
+    yield _json(header | stated(Sparsity(trace.sparsity, trace.density))) + "\n"
     operators, blocks = _Numbering("operator"), _Numbering("block")
     for step in trace.steps:
         numbers = []

@@ -4,12 +4,16 @@ from dataclasses import dataclass
 
 from dieshot.traces.config import ModelConfig
 from dieshot.traces.dtype import Precision, bytes_of
+from dieshot.traces.sparsity import DENSE, Sparsity
 from dieshot.traces.work import Formats
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardPass:
-    """A step of `batch` sequences with `q_len` new tokens each, their caches `kv_len` long afterwards."""
+    """A step of `batch` sequences with `q_len` new tokens each, their caches `kv_len` long afterwards.
+
+    sparsity: of the GEMMs inside the layers.
+    """
 
     model: ModelConfig
     precision: Precision
@@ -17,6 +21,7 @@ class ForwardPass:
     batch: int
     q_len: int
     kv_len: int
+    sparsity: Sparsity = DENSE
 
     @property
     def tokens(self) -> int:

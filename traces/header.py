@@ -11,6 +11,7 @@ from dieshot.traces.dtype import check_kv_precision, precision_named
 from dieshot.traces.error import TraceError, show
 from dieshot.traces.huggingface import MAX_POSITIONS, MODEL_TYPES, check_shape
 from dieshot.traces.record import choice, name_of
+from dieshot.traces.sparsity import DENSE, Sparsity, sparsity_of
 from dieshot.traces.trace import Step, Trace
 
 _KINDS: Mapping[object, type] = {"str": str, "int": int, "bool": bool, str: str, int: int, bool: bool}
@@ -29,6 +30,7 @@ class Header:
     generate: int
     seed: int
     routing: str
+    sparsity: Sparsity
 
     def trace(self, steps: tuple[Step, ...]) -> Trace:
         """Return the trace of this header and these steps."""
@@ -42,6 +44,8 @@ class Header:
             seed=self.seed,
             routing=self.routing,
             steps=steps,
+            sparsity=self.sparsity.pattern,
+            density=self.sparsity.density,
         )
 
 
@@ -54,6 +58,7 @@ def header_of(record: Mapping[str, Any], where: str) -> Header:
         **{key: document.integer(record, key, where, 0, (1 << 63) - 1) for key in ("batch", "prompt")},
         **{key: document.integer(record, key, where, 0, (1 << 63) - 1) for key in ("generate", "seed")},
         routing=document.text(record, "routing", where),
+        sparsity=sparsity_of(record.get("sparsity", DENSE.pattern), record.get("density"), where),
     )
     check_arguments(header.model, header.batch, header.prompt, header.generate, header.seed, header.routing, where)
     return header

@@ -74,7 +74,7 @@ def gemm(
     """Return a GEMM of a layer over all new tokens, its bias in the epilogue."""
     dims = {"M": step.tokens, "N": N, "K": K, "bias": bias}
     fused = fused or ((name, "bias") if bias else (name,))
-    return make_operator(name, "gemm", dims, step.gemm, producer, shard=shard, fused=fused)
+    return make_operator(name, "gemm", dims, step.gemm, producer, shard=shard, fused=fused, sparsity=step.sparsity)
 
 
 def activation(step: ForwardPass, name: str, rows: int, ffn: int, gated: bool, producer: str) -> Operator:

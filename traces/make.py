@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from dieshot.traces.error import TraceError
 from dieshot.traces.operator import MAX_COUNT, Operator
+from dieshot.traces.sparsity import DENSE, Sparsity
 from dieshot.traces.work import Formats, Work, work_of
 
 
@@ -17,6 +18,7 @@ def make_operator(
     shard: str = "replicate",
     fused: tuple[str, ...] = (),
     group_rows: tuple[int, ...] = (),
+    sparsity: Sparsity = DENSE,
 ) -> Operator:
     """Return the operator with all counts filled in.
 
@@ -44,6 +46,8 @@ def make_operator(
         shard=shard,
         fused=fused,
         group_rows=group_rows,
+        sparsity=sparsity.pattern,
+        density=sparsity.density,
     )
 
 

@@ -48,7 +48,15 @@ def _grouped(
     dims = {"M": rows, "N": width[0], "K": width[1], "experts": step.model.num_experts}
     fused = ("gate_proj", "up_proj") if shard == "experts_column" else ("down_proj",)
     return make_operator(
-        name, "grouped_gemm", dims, step.gemm, producer, shard=shard, fused=fused, group_rows=group_rows
+        name,
+        "grouped_gemm",
+        dims,
+        step.gemm,
+        producer,
+        shard=shard,
+        fused=fused,
+        group_rows=group_rows,
+        sparsity=step.sparsity,
     )
 
 

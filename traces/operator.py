@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dieshot.traces.sparsity import DENSE
 from dieshot.traces.work import resident_weight_bytes
 
 # Dimensions of each kind, in the order of the trace file. Flags are 0 or 1.
@@ -56,6 +57,7 @@ class Operator:
     transcendental_ops: exponentials, reciprocal square roots, hyperbolic tangents.
     shard: how tensor parallelism splits it. fused: the logical operators inside this kernel.
     group_rows: grouped_gemm only, rows of each expert, zeros allowed.
+    sparsity, density: pattern of the zeros among the weights and the share that is not zero; counts are the dense ones.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Operator:
     shard: str
     fused: tuple[str, ...] = ()
     group_rows: tuple[int, ...] = ()
+    sparsity: str = DENSE.pattern
+    density: float = DENSE.density
 
     def __hash__(self) -> int:
         """Hash by what tells operators apart in practice; dims and inputs are mappings and stay out."""

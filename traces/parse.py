@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from dieshot.traces import document
 from dieshot.traces.chain import Boundary, boundary_of, check_step
 from dieshot.traces.error import TraceError, show
-from dieshot.traces.file import HEADER_FIELDS, SCHEMA, VERSION
+from dieshot.traces.file import HEADER_FIELDS, OPTIONAL_FIELDS, SCHEMA, VERSION
 from dieshot.traces.header import Header, header_of
 from dieshot.traces.operator import Operator
 from dieshot.traces.record import choice, name_of, operator_of
@@ -103,7 +103,7 @@ def _header(line: bytes, where: str) -> Header:
         raise TraceError(where, "schema", f"expected {SCHEMA!r}, got {show(record.get('schema'))}")
     if type(record.get("version")) is not int or record["version"] != VERSION:
         raise TraceError(where, "version", f"expected {VERSION}, got {show(record.get('version'))}")
-    document.check_keys(record, ("schema", "version", "model", *HEADER_FIELDS), where)
+    document.check_keys(record, ("schema", "version", "model", *HEADER_FIELDS), where, optional=OPTIONAL_FIELDS)
     return header_of(record, where)
 
 

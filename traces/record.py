@@ -7,7 +7,7 @@ from typing import Any
 from dieshot.traces import document
 from dieshot.traces.dtype import DTYPE_BITS
 from dieshot.traces.error import TraceError, show, unknown
-from dieshot.traces.file import OPERATOR_FIELDS
+from dieshot.traces.file import OPERATOR_FIELDS, OPTIONAL_FIELDS
 from dieshot.traces.operator import (
     FLAGS,
     KIND_DIMS,
@@ -19,12 +19,14 @@ from dieshot.traces.operator import (
     SHARDS,
     Operator,
 )
+from dieshot.traces.sparsity import DENSE, Sparsity, sparsity_of
 from dieshot.traces.work import Formats, Work, work_of
 
 MAX_DIM = 1 << 40
 MAX_INPUTS = 64
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _WEIGHTED = ("embedding", "norm", "gemm", "grouped_gemm")
+_SPARSE = ("gemm", "grouped_gemm")
 _COUNTS = tuple(field for field in Work.__dataclass_fields__ if field != "input_bytes")
 
 Record = Mapping[str, Any]
@@ -32,12 +34,13 @@ Record = Mapping[str, Any]
 
 def operator_of(record: Record, where: str) -> Operator:
     """Return the operator of one parsed line; TraceError names the key that is wrong and what it should be."""
-    document.check_keys(record, ("operator", *OPERATOR_FIELDS), where)
+    document.check_keys(record, ("operator", *OPERATOR_FIELDS), where, optional=OPTIONAL_FIELDS)
     kind = choice(record, "kind", where, KINDS)
     dims = _dims(record["dims"], kind, where)
     formats = _formats(record, kind, dims, where)
     group_rows = _group_rows(record["group_rows"], kind, dims, where)
     inputs = _inputs(record["inputs"], where)
+    sparsity = _sparsity(record, kind, where)
     _check_counts(record, inputs, work_of(kind, dims, formats, group_rows), where)
     return Operator(
         name=name_of(record, "name", where),
@@ -52,6 +55,8 @@ def operator_of(record: Record, where: str) -> Operator:
         shard=choice(record, "shard", where, SHARDS),
         fused=_fused(record["fused"], where),
         group_rows=group_rows,
+        sparsity=sparsity.pattern,
+        density=sparsity.density,
     )
 
 
@@ -110,6 +115,13 @@ def _formats(record: Record, kind: str, dims: Mapping[str, int], where: str) -> 
         output=choice(record, "output_dtype", where, known),
         kv=choice(record, "kv_dtype", where, known) if kv else None,
     )
+
+
+def _sparsity(record: Record, kind: str, where: str) -> Sparsity:
+    sparsity = sparsity_of(record.get("sparsity", DENSE.pattern), record.get("density"), where)
+    if sparsity != DENSE and kind not in _SPARSE:
+        raise TraceError(where, "sparsity", f"expected 'dense' for this {kind}, got {show(sparsity.pattern)}")
+    return sparsity
 
 
 def _group_rows(value: object, kind: str, dims: Mapping[str, int], where: str) -> tuple[int, ...]:

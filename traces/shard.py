@@ -7,6 +7,7 @@ from dieshot.traces.config import ModelConfig
 from dieshot.traces.error import TraceError
 from dieshot.traces.make import make_operator
 from dieshot.traces.operator import Operator
+from dieshot.traces.sparsity import Sparsity
 from dieshot.traces.work import Formats
 
 
@@ -58,6 +59,7 @@ def shard_operator(operator: Operator, model: ModelConfig, tp: int) -> Operator:
         shard=operator.shard,
         fused=operator.fused,
         group_rows=operator.group_rows,
+        sparsity=Sparsity(operator.sparsity, operator.density),
     )
 
 

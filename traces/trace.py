@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dieshot.traces.config import ModelConfig
 from dieshot.traces.operator import Operator
+from dieshot.traces.sparsity import DENSE
 
 if TYPE_CHECKING:
     from dieshot.traces.graph import OperatorGraph
@@ -65,6 +66,8 @@ class Trace:
     seed: int
     routing: str
     steps: tuple[Step, ...]
+    sparsity: str = DENSE.pattern
+    density: float = DENSE.density
 
     @cached_property
     def totals(self) -> Mapping[str, int]:
