@@ -56,8 +56,23 @@ Generate = Annotated[
 ]
 Precision = Annotated[str, typer.Option("--precision", help="Data type of weights and activations.")]
 KvPrecision = Annotated[str, typer.Option("--kv-precision", help="Data type of the KV cache.")]
+SystemPrecision = Annotated[
+    str | None,
+    typer.Option("--precision", help="Data type of weights and activations.", show_default="the system's own, or fp8"),
+]
+SystemKvPrecision = Annotated[
+    str | None,
+    typer.Option("--kv-precision", help="Data type of the KV cache.", show_default="the system's own, or bf16"),
+]
 Seed = Annotated[int, typer.Option("--seed", parser=AT_LEAST_0, metavar="N", help="Seed of everything that is drawn.")]
 Routing = Annotated[str, typer.Option("--routing", help="How tokens choose experts: balanced or power_law.")]
+Sparsity = Annotated[
+    str, typer.Option("--sparsity", help="Zeros among the layers' weights: dense, 2:4 or unstructured.")
+]
+Density = Annotated[
+    float | None,
+    typer.Option("--density", metavar="SHARE", help="Share of unstructured weights that are not zero, above 0 to 1."),
+]
 
 TensorParallel = Annotated[
     int | None,
@@ -79,6 +94,16 @@ PipelineParallel = Annotated[
         metavar="N",
         help="Pipeline stages.",
         show_default="the system's own",
+    ),
+]
+MicroBatches = Annotated[
+    int | None,
+    typer.Option(
+        "--micro-batches",
+        parser=AT_LEAST_1,
+        metavar="N",
+        help="Equal parts of the batch that follow each other through the stages.",
+        show_default="1, or one a stage where a stage serves one user at a time",
     ),
 ]
 Sets = Annotated[

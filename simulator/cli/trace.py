@@ -13,6 +13,8 @@ def trace(
     kv_precision: option.KvPrecision = "bf16",
     seed: option.Seed = 0,
     routing: option.Routing = "balanced",
+    sparsity: option.Sparsity = "dense",
+    density: option.Density = None,
     output: option.Output = None,
     as_json: option.Json = False,
     quiet: option.Quiet = False,
@@ -32,6 +34,8 @@ def trace(
             kv_precision=kv_precision,
             seed=seed,
             routing=routing,
+            sparsity=sparsity,
+            density=density,
             output=target,
         )
     record = {"file": str(target), "steps": len(result.steps), "digest": result.digest()}

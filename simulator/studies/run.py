@@ -6,10 +6,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from dieshot.simulator.params import find_path
 from dieshot.simulator.studies.execute import Progress, execute
 from dieshot.simulator.studies.result import Run
 from dieshot.simulator.studies.setup import set_up
-from dieshot.simulator.studies.trace import trace
+from dieshot.simulator.studies.split import degrees, micro_batches_of
+from dieshot.simulator.studies.trace import KV_PRECISION, PRECISION, trace
+from dieshot.traces import load_model_config
 
 
 def run(
@@ -19,13 +22,16 @@ def run(
     batch: int = 1,
     prompt: int = 1024,
     generate: int = 128,
-    precision: str = "fp8",
-    kv_precision: str = "bf16",
+    precision: str | None = None,
+    kv_precision: str | None = None,
     tensor_parallel: int | None = None,
     pipeline_parallel: int | None = None,
+    micro_batches: int | None = None,
     sets: Sequence[str] = (),
     seed: int = 0,
     routing: str = "balanced",
+    sparsity: str = "dense",
+    density: float | None = None,
     output: Path | str | None = None,
     compression: str = "gzip",
     processes: int = 1,
@@ -33,28 +39,36 @@ def run(
 ) -> Run:
     """Simulate `batch` requests of `prompt` tokens in and `generate` out; write the log to `output` if given.
 
-    system, model: names of the catalog or paths of a system document and a config.json. sets: overrides such as
+    system, model: names of the catalog or paths of a system document and a config.json. precision, kv_precision,
+    tensor_parallel, pipeline_parallel, micro_batches: the system's own where None; as many micro-batches of equal size
+    follow each other through the stages. sets: overrides such as
     "chip.hbm.pin_rate=*1.2". processes: how many simulate; the result is the same for any number
     (a script that asks for several needs the usual `if __name__ == "__main__":`, as workers import it).
     Raises InputError (or TraceError) on bad input, UnsupportedError never: it becomes InputError.
     """
     started = time.perf_counter()
     setup = set_up(system, sets)
+    n_layers = load_model_config(find_path("models", model)).num_hidden_layers
+    wanted = degrees(setup, n_layers, tensor_parallel, pipeline_parallel)
+    n_parts = micro_batches_of(setup, wanted, batch, micro_batches)
+    defaults = setup.system.values
     operators = trace(
         model,
-        batch=batch,
+        batch=batch // n_parts,
         prompt=prompt,
         generate=generate,
-        precision=precision,
-        kv_precision=kv_precision,
+        precision=precision or defaults.precision or PRECISION,
+        kv_precision=kv_precision or defaults.kv_precision or KV_PRECISION,
         seed=seed,
         routing=routing,
+        sparsity=sparsity,
+        density=density,
     )
     return execute(
         setup,
         operators,
-        tensor_parallel=tensor_parallel,
-        pipeline_parallel=pipeline_parallel,
+        wanted=wanted,
+        micro_batches=n_parts,
         output=output,
         compression=compression,
         processes=processes,

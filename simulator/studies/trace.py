@@ -7,6 +7,9 @@ from pathlib import Path
 from dieshot.simulator.params import find_path
 from dieshot.traces import Trace, build_trace, load_model_config, write_trace
 
+PRECISION = "fp8"
+KV_PRECISION = "bf16"
+
 
 def trace(
     model: str,
@@ -14,10 +17,12 @@ def trace(
     batch: int = 1,
     prompt: int = 1024,
     generate: int = 128,
-    precision: str = "fp8",
-    kv_precision: str = "bf16",
+    precision: str = PRECISION,
+    kv_precision: str = KV_PRECISION,
     seed: int = 0,
     routing: str = "balanced",
+    sparsity: str = "dense",
+    density: float | None = None,
     output: Path | str | None = None,
 ) -> Trace:
     """Return the trace of `batch` requests of `prompt` tokens in and `generate` out; write it to `output` if given.
@@ -33,6 +38,8 @@ def trace(
         kv_precision=kv_precision,
         seed=seed,
         routing=routing,
+        sparsity=sparsity,
+        density=density,
     )
     if output is not None:
         write_trace(built, output)
