@@ -104,13 +104,16 @@ def test_run_asks_for_the_defaults(capsys: pytest.CaptureFixture[str], monkeypat
         "batch": 1,
         "prompt": 1024,
         "generate": 128,
-        "precision": "fp8",
-        "kv_precision": "bf16",
+        "precision": None,
+        "kv_precision": None,
         "tensor_parallel": None,
         "pipeline_parallel": None,
+        "micro_batches": None,
         "sets": (),
         "seed": 0,
         "routing": "balanced",
+        "sparsity": "dense",
+        "density": None,
         "output": Path("llama-3-70b_dgx-h100.h5"),
         "compression": "gzip",
         "processes": 1,
@@ -123,6 +126,7 @@ def test_run_hands_on_every_option(capsys: pytest.CaptureFixture[str], monkeypat
     words = "run s m --batch 2 --prompt 3 --generate 4 --precision bf16 --kv-precision fp8 --tp 8 --pp 2 --seed 5"
     words += (
         " --set chip.a=*2 --set fabric.b=9.2Gbps --routing power_law -o x.h5 --compression zstd --processes 2 --quiet"
+        " --micro-batches 2 --sparsity unstructured --density 0.25"
     )
     assert printed(capsys, *words.split()) == ""
     ((_, kwargs),) = study.asked
@@ -135,9 +139,12 @@ def test_run_hands_on_every_option(capsys: pytest.CaptureFixture[str], monkeypat
         "kv_precision": "fp8",
         "tensor_parallel": 8,
         "pipeline_parallel": 2,
+        "micro_batches": 2,
         "sets": ("chip.a=*2", "fabric.b=9.2Gbps"),
         "seed": 5,
         "routing": "power_law",
+        "sparsity": "unstructured",
+        "density": 0.25,
         "output": Path("x.h5"),
         "compression": "zstd",
         "processes": 2,
