@@ -18,6 +18,7 @@ HEADLINES = (
     ("tokens_per_s_system", "tokens/s of the system", "token/s"),
     ("energy_per_token_j", "energy per token", "J/token"),
     ("average_power_w", "average power", "W"),
+    ("chip_power_w", "average power of a chip", "W"),
     ("cycles", "simulated cycles", ""),
     ("wall_s", "wall time", "s"),
     ("peak_rss_bytes", "peak memory", "B"),
@@ -38,6 +39,10 @@ def print_summary(summary: Mapping[str, Any], file: Path | None) -> None:
     out = console()
     out.print(_title(summary), markup=False)
     out.print(grid((words, quantity.si(summary[key], unit)) for key, words, unit in HEADLINES if key in summary))
+    published = summary.get("published_chip_power_w") or {}
+    if published:
+        shown = ", ".join(f"{name} {quantity.si(watts, 'W')}" for name, watts in published.items())
+        out.print(f"published power of a chip: {shown}", markup=False)
     for table in _tables(summary):
         out.print(table)
     assumed = summary.get("assumed_parameters_read") or ()

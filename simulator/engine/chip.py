@@ -36,7 +36,8 @@ State = TypeVar("State", bound=Hashable)
 class OperatorOutcome(Generic[State]):
     """The cells of one operator, carried out one after the other, and the state they leave the chip in.
 
-    There are no cells where the operator took no time of its own, beside another. `state` is hashable and holds everything about the past that can change the next operator's outcome.
+    There are no cells where the operator took no time of its own, beside another. `state` is hashable and holds
+    everything about the past that can change the next operator's outcome.
     """
 
     cells: tuple[Cell, ...]
@@ -54,7 +55,8 @@ class Chip(ABC, Generic[State]):
     collectives_inside: the chip carries out collectives itself, as part of its program, on links of its own.
     overlaps_operators: an operator may begin before the one before it has ended, within a stretch.
     pipelines_users: a batch is by default cut into micro-batches that follow each other through the stages.
-    pads_shards: heads and widths that the ranks do not divide are padded. main_kind: the kind of component whose stalls
+    pads_shards: heads and widths that the ranks do not divide are padded. divisible: several stages may share a chip,
+    see `divided`. main_kind: the kind of component whose stalls
     tell what the chip waits for.
     """
 
@@ -62,6 +64,7 @@ class Chip(ABC, Generic[State]):
     overlaps_operators: ClassVar[bool] = False
     pipelines_users: ClassVar[bool] = False
     pads_shards: ClassVar[bool] = False
+    divisible: ClassVar[bool] = False
     main_kind: ClassVar[str] = "tensor"
 
     @abstractmethod
@@ -130,7 +133,7 @@ class Chip(ABC, Generic[State]):
 
     @abstractmethod
     def peaks(self) -> Mapping[str, float]:
-        """Return peak rates for bounds: MAC/s by format as 'mac:fp8', bytes/s as 'memory' (where the weights are), ..."""
+        """Return peak rates for bounds: MAC/s by format as 'mac:fp8', bytes/s as 'memory' (home of the weights), ..."""
 
     @property
     def published_power_w(self) -> Mapping[str, float]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MOST_CYCLES = 10_000_000
 BLOCK_CYCLES = 2**20
-_COMPONENT_PATH = re.compile(r"chip(0|[1-9][0-9]{0,8})/(.+)")
+_COMPONENT_PATH = re.compile(r"([a-z]+)(0|[1-9][0-9]{0,8})/(.+)")
 
 
 def open_run(path: str | os.PathLike[str]) -> RunFile:
@@ -174,7 +174,7 @@ class RunFile:
             for i_stage, stage in enumerate(self.stages)
             for chip in range(stage.first_chip, stage.first_chip + stage.n_chips)
             for spec in specs
-            if matches(path := f"chip{chip}/{spec.path}")
+            if matches(path := f"{self._stored.part}{chip}/{spec.path}")
         ]
 
     def totals(self, component: str) -> ComponentTotals:
@@ -228,19 +228,20 @@ class RunFile:
 
     def _find(self, component: str) -> tuple[int, int]:
         """Return stage and row of a component; InputError with the nearest name for one that does not exist."""
-        rows = self._row_of_path
+        rows, part = self._row_of_path, self._stored.part
         match = _COMPONENT_PATH.fullmatch(component)
-        stage = self._stage_of(int(match[1])) if match else None
-        if match and stage is not None and match[2] in rows:
-            return stage, rows[match[2]]
-        chip = match[1] if match and stage is not None else "0"
-        nearest = nearest_name(match[2] if match else component.rpartition("chip")[2], rows)
+        match = match if match and match[1] == part else None
+        stage = self._stage_of(int(match[2])) if match else None
+        if match and stage is not None and match[3] in rows:
+            return stage, rows[match[3]]
+        chip = match[2] if match and stage is not None else "0"
+        nearest = nearest_name(match[3] if match else component.rpartition(part)[2], rows)
         raise InputError(
             "unknown component",
             file=str(self.path),
             key=component,
-            expected=f"one of the {len(rows)} components of chip0 to chip{self._n_chips - 1}" if rows else "none",
-            nearest=f"chip{chip}/{nearest}" if nearest else None,
+            expected=f"one of the {len(rows)} components of {part}0 to {part}{self._n_chips - 1}" if rows else "none",
+            nearest=f"{part}{chip}/{nearest}" if nearest else None,
         )
 
     @cached_property

@@ -97,12 +97,17 @@ class Recorder:
         self._tables["components"].append({name: [getattr(spec, name) for spec in specs] for name in schema.COMPONENTS})
         self._add_table("cells/totals", {schema.COMPONENT_AXIS: len(specs), schema.STATE_AXIS: len(STATES)})
 
-    def stages(self, n_chips: Sequence[int]) -> None:
-        """Record the stages by their number of chips; chips are numbered through, stage by stage."""
+    def stages(self, n_chips: Sequence[int], part: str = "chip") -> None:
+        """Record the stages by their number of chips; chips are numbered through, stage by stage.
+
+        part: what the paths call them, where several stages share a chip.
+        """
         if self._n_stages:
             raise ValueError("the stages are recorded already")
         if len(n_chips) == 0 or min(n_chips) < 1:
             raise ValueError(f"every stage needs at least one chip, not {list(n_chips)}")
+        if part != schema.WHOLE_CHIP:
+            self._file.attrs.create("part", part.encode(), dtype=h5py.string_dtype("utf-8", len(part)))
         self._n_stages = len(n_chips)
         first_chip = np.cumsum([0, *n_chips[:-1]])
         self._tables["stages"].append({"stage": range(len(n_chips)), "first_chip": first_chip, "n_chips": n_chips})

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SCHEMA_NAME = "dieshot-run"
+WHOLE_CHIP = "chip"  # what paths begin with, unless the root attribute `part` names another
 SCHEMA_VERSION = 1
 
 TEXT = "text"

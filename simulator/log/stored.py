@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ class StoredRun:
         if version != schema.SCHEMA_VERSION:
             expected = str(schema.SCHEMA_VERSION)
             raise InputError("unknown version", file=str(path), key="schema_version", value=version, expected=expected)
+        part = attributes.get("part", schema.WHOLE_CHIP)
+        self.part = part.decode(errors="replace") if isinstance(part, bytes) else str(part)
+        if not re.fullmatch("[a-z]{1,20}", self.part):
+            raise ValueError(f"part is {self.part[:40]!r}")
         self.complete = bool(attributes["complete"])
         self.duration_fs = int(attributes["duration_fs"])
         if not 0 <= self.duration_fs <= LATEST_FS:

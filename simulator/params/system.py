@@ -7,10 +7,13 @@ from dieshot.simulator.params.schema import Schema
 
 
 class PartitionParameters(Schema):
-    """How a model is split by default: ways of tensor parallelism and stages of pipeline parallelism."""
+    """How a model is split by default: ways of tensor parallelism and stages of pipeline parallelism.
+
+    A model with fewer layers has fewer stages; without a number of stages every layer is one.
+    """
 
     tensor_parallel: int
-    pipeline_parallel: int
+    pipeline_parallel: int | None = None
 
 
 class HostParameters(Schema):
@@ -27,12 +30,17 @@ class PriceParameters(Schema):
 
 
 class SystemParameters(Schema):
-    """A system: chip and fabric are names (or paths) of documents."""
+    """A system: chip and fabric are names (or paths) of documents.
+
+    precision, kv_precision: the formats that models run in where none are asked for.
+    """
 
     name: str
     chip: str
     fabric: str | None
     n_chips: Count
     partition: PartitionParameters
+    precision: str | None = None
+    kv_precision: str | None = None
     host: HostParameters | None = None
     price: PriceParameters | None = None

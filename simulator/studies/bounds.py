@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dieshot.traces import Operator
@@ -24,6 +25,31 @@ class Roofline(NamedTuple):
     def limit(self) -> str:
         """The resource that sets it."""
         return self._fields[max(range(3), key=self.__getitem__)] if self.seconds else "latency"
+
+
+@dataclass(slots=True)
+class Bounds:
+    """The rooflines of a run added up by stage; `overlapping` operators of a stage bound it only by each resource."""
+
+    peaks: dict[str, float]
+    n_stages: int
+    overlapping: bool
+    _stages: list[list[float]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._stages = [[0.0] * 4 for _ in range(self.n_stages)]
+
+    def add(self, operator: Operator, stage: int, times: int) -> Roofline:
+        """Count an operator that a stage carries out `times` times; return its own roofline."""
+        bound = roofline(operator, self.peaks)
+        for index, seconds in enumerate((*bound, bound.seconds)):
+            self._stages[stage][index] += seconds * times
+        return bound
+
+    def seconds(self, micro_batches: int) -> float:
+        """Return what the run takes at least: a micro-batch goes through all stages, and a stage serves all of them."""
+        stages = [max(sums[:3]) if self.overlapping else sums[3] for sums in self._stages]
+        return max(sum(stages) / micro_batches, *stages)
 
 
 def roofline(operator: Operator, peaks: Mapping[str, float]) -> Roofline:

@@ -15,12 +15,13 @@ from dieshot.simulator.engine.machine import OperatorRun, StepPlacement
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.log.recorder import Recorder
 from dieshot.simulator.studies.account import Account
-from dieshot.simulator.studies.bounds import roofline
+from dieshot.simulator.studies.bounds import Bounds
 from dieshot.simulator.studies.provenance import provenance, wall_clock
 from dieshot.simulator.studies.result import Run
-from dieshot.simulator.studies.setup import SystemSetup, split
+from dieshot.simulator.studies.setup import SystemSetup
+from dieshot.simulator.studies.split import Degrees, Split, split
 from dieshot.simulator.studies.summary import summarize
-from dieshot.traces import Operator, Partition, Trace
+from dieshot.traces import Operator, Trace
 
 Progress = Callable[[str, int, int], None]
 
@@ -32,16 +33,17 @@ def execute(
     setup: SystemSetup,
     trace: Trace,
     *,
-    tensor_parallel: int | None,
-    pipeline_parallel: int | None,
+    wanted: Degrees,
+    micro_batches: int,
     output: Path | str | None,
     compression: str,
     processes: int,
     progress: Progress | None,
     started: float,
 ) -> Run:
-    """Run the trace; see studies.run.run for the arguments."""
-    parts = split(setup, trace, tensor_parallel, pipeline_parallel)
+    """Run the trace of one micro-batch; see studies.run.run for the other arguments."""
+    over = split(setup, trace, wanted, micro_batches)
+    setup, parts = over.setup, over.parts
     stages = [stage.steps for stage in parts.stages]
     try:
         setup.chip.prepare(stages, processes)
@@ -50,15 +52,15 @@ def execute(
     path = Path(output) if output is not None else None
     recorder = Recorder(path, compression) if path is not None else None
     with recorder or nullcontext():
-        ledger = Ledger(setup, parts, recorder, progress)
+        ledger = Ledger(over, recorder, progress)
         if recorder is not None:
-            recorder.provenance(**provenance(setup, parts))
+            recorder.provenance(**provenance(over))
             recorder.components(ledger.specs)
-            recorder.stages([stage.tensor_parallel for stage in parts.stages])
+            recorder.stages([stage.tensor_parallel for stage in parts.stages], over.part)
             recorder.flush()  # a run killed in its first step can still be replayed
-        machine = setup.machine(parts.tensor_parallel)
+        machine = setup.machine(parts.tensor_parallel, micro_batches)
         end_fs = machine.run(stages, ledger.place)
-        summary = summarize(setup, parts, ledger, end_fs)
+        summary = summarize(over, ledger, end_fs)
         if recorder is not None:
             ledger.write(end_fs)
             for resolved in setup.resolved.values():
@@ -74,32 +76,26 @@ def execute(
 class Ledger:
     """Writes down what the machine places: operator rows, placements, cells once each; keeps the account."""
 
-    def __init__(
-        self,
-        setup: SystemSetup,
-        parts: Partition,
-        recorder: Recorder | None,
-        progress: Progress | None,
-    ) -> None:
-        self.setup = setup
+    def __init__(self, over: Split, recorder: Recorder | None, progress: Progress | None) -> None:
+        setup, parts = over.setup, over.parts
+        self.over = over
         self.parts = parts
         self.recorder = recorder
         self.progress = progress
         fabric = setup.fabric.components() if setup.fabric else ()
         self.specs = [*setup.chip.components(), *fabric]
-        self.account = Account(self.specs, parts.tensor_parallel * parts.pipeline_parallel)
+        self.account = Account(self.specs, over.n_ranks)
         self.columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
         self.ends_fs: list[int] = []
-        self.roofline_s = 0.0
+        self.bounds = Bounds(dict(setup.chip.peaks()), len(parts.stages), setup.chip.overlaps_operators)
         self.serial_fs = 0
         self._cell_ids: dict[int, int] = {}
         self._placements: list[Placement] = []
         self._dims: dict[int, str] = {}
         self._flushed = time.monotonic()
-        self._peaks = dict(setup.chip.peaks())
         if setup.fabric_parameters is not None:
             link = setup.fabric_parameters.values
-            self._peaks["link"] = float(link.n_links * link.rate)
+            self.bounds.peaks["link"] = float(link.n_links * link.rate)
 
     def place(self, placed: StepPlacement) -> None:
         """Take a step of a stage that the machine has carried out."""
@@ -119,7 +115,7 @@ class Ledger:
 
     def _report(self) -> None:
         if self.progress is not None:
-            self.progress("steps", len(self.ends_fs), len(self.parts.trace.steps))
+            self.progress("steps", len(self.ends_fs), len(self.parts.trace.steps) * self.over.micro_batches)
         if self.recorder is not None and time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._send()
             self.recorder.flush()
@@ -128,8 +124,7 @@ class Ledger:
     def _operator_row(
         self, placed: StepPlacement, phase: str, block: str, operator: Operator, run: OperatorRun
     ) -> None:
-        bound = roofline(operator, self._peaks)
-        self.roofline_s += bound.seconds * run.repeat
+        bound = self.bounds.add(operator, placed.stage, run.repeat)
         if id(operator) not in self._dims:
             self._dims[id(operator)] = json.dumps(dict(operator.dims))
         values = (

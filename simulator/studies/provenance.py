@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dieshot.simulator.studies.setup import SystemSetup
-from dieshot.traces import Partition, trace_text
+from dieshot.simulator.studies.split import Split
+from dieshot.traces import trace_text
 
 LIBRARIES = ("numpy", "numba", "simpy", "h5py", "networkx")
 TRACE_OPTIONS = ("batch", "prompt", "generate", "precision", "kv_precision", "seed", "routing")
@@ -18,15 +19,17 @@ SHORT_OPTIONS = {"tensor_parallel": "tp", "pipeline_parallel": "pp"}
 KIB = 1024
 
 
-def provenance(setup: SystemSetup, parts: Partition) -> dict[str, Any]:
+def provenance(over: Split) -> dict[str, Any]:
     """Return the texts from which the run can be repeated: documents, trace, options, versions, command.
 
     The options are those that the run had after all, however it was asked for: a run and its replay have the same.
     """
+    setup, parts = over.setup, over.parts
     trace = parts.trace
     options: dict[str, Any] = {"system": setup.name, "model": trace.model.name}
-    options |= {name: getattr(trace, name) for name in TRACE_OPTIONS}
+    options |= {name: getattr(trace, name) for name in TRACE_OPTIONS} | {"batch": over.batch}
     options |= {"tensor_parallel": parts.tensor_parallel, "pipeline_parallel": parts.pipeline_parallel}
+    options |= {"micro_batches": over.micro_batches}
     versions = {name: importlib.metadata.version(name) for name in ("dieshot", *LIBRARIES)}
     return {
         **setup.documents,

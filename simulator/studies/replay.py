@@ -13,12 +13,14 @@ from dieshot.simulator.log.reader import open_run
 from dieshot.simulator.studies.execute import Progress, execute
 from dieshot.simulator.studies.result import Run
 from dieshot.simulator.studies.setup import SystemSetup, set_up, set_up_texts
+from dieshot.simulator.studies.split import degrees
 from dieshot.traces import Trace, parse_trace, read_trace
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 RUN_SUFFIXES = (".h5", ".part")
 DOCUMENTS = ("system", "chip", "fabric")
 DEGREES = ("tensor_parallel", "pipeline_parallel")
+PARTS = "micro_batches"
 
 
 class _Inputs(NamedTuple):
@@ -26,6 +28,7 @@ class _Inputs(NamedTuple):
     trace: Trace
     tensor_parallel: int | None
     pipeline_parallel: int | None
+    micro_batches: int
 
 
 def replay(
@@ -35,6 +38,7 @@ def replay(
     sets: Sequence[str] = (),
     tensor_parallel: int | None = None,
     pipeline_parallel: int | None = None,
+    micro_batches: int | None = None,
     output: Path | str | None = None,
     compression: str = "gzip",
     processes: int = 1,
@@ -44,17 +48,20 @@ def replay(
 
     A result file brings trace, parameters and partition; unchanged, the result is the same to the last byte but for the
     wall clock. `system` replaces its parameters and partition; sets and degrees of parallelism change what is there.
+    micro_batches: how many batches as the trace has follow each other through the stages (a trace file: one).
     Raises InputError (or TraceError) on bad input.
     """
     started = time.perf_counter()
     path = Path(source)
     read = _from_run if _is_run(path) else _from_trace
     inputs = read(path, system, sets)
+    stages = pipeline_parallel or inputs.pipeline_parallel
+    ways = tensor_parallel or inputs.tensor_parallel
     return execute(
         inputs.setup,
         inputs.trace,
-        tensor_parallel=tensor_parallel or inputs.tensor_parallel,
-        pipeline_parallel=pipeline_parallel or inputs.pipeline_parallel,
+        wanted=degrees(inputs.setup, inputs.trace.model.num_hidden_layers, ways, stages),
+        micro_batches=micro_batches or inputs.micro_batches,
         output=output,
         compression=compression,
         processes=processes,
@@ -74,17 +81,18 @@ def _is_run(path: Path) -> bool:
 def _from_trace(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
     if system is None:
         raise InputError("a trace names no system", file=str(path), key="SYSTEM", expected="a system's name or file")
-    return _Inputs(set_up(system, sets), read_trace(path), None, None)
+    return _Inputs(set_up(system, sets), read_trace(path), None, None, 1)
 
 
 def _from_run(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
     with open_run(path) as file:
         recorded = file.provenance
     trace = parse_trace(_recorded(recorded, "trace", path), f"{path}:trace")
+    options = _options(recorded, path)
     if system is not None:
-        return _Inputs(set_up(system, sets), trace, None, None)
+        return _Inputs(set_up(system, sets), trace, None, None, options[PARTS])
     texts = {name: _recorded(recorded, name, path) for name in DOCUMENTS if name != "fabric" or name in recorded}
-    return _Inputs(set_up_texts(texts, str(path), sets), trace, *_degrees(recorded, path))
+    return _Inputs(set_up_texts(texts, str(path), sets), trace, *(options[name] for name in (*DEGREES, PARTS)))
 
 
 def _recorded(recorded: Mapping[str, str], name: str, path: Path) -> str:
@@ -93,15 +101,16 @@ def _recorded(recorded: Mapping[str, str], name: str, path: Path) -> str:
     return recorded[name]
 
 
-def _degrees(recorded: Mapping[str, str], path: Path) -> list[int]:
-    """Return the degrees of parallelism that the run had."""
+def _options(recorded: Mapping[str, str], path: Path) -> dict[str, int]:
+    """Return the degrees of parallelism that the run had, and its micro-batches (one, if it does not tell)."""
     key = "provenance/options"
     try:
         options = json.loads(_recorded(recorded, "options", path))
     except (ValueError, RecursionError):
         raise InputError("no JSON", file=str(path), key=key, expected="a JSON object") from None
-    found: list[Any] = [options.get(name) if isinstance(options, dict) else None for name in DEGREES]
-    for name, value in zip(DEGREES, found, strict=True):
+    found: dict[str, Any] = {PARTS: 1} | (options if isinstance(options, dict) else {})
+    for name in (*DEGREES, PARTS):
+        value = found.get(name)
         if type(value) is not int or value < 1:
             raise InputError(f"bad {name}", file=str(path), key=key, value=value, expected="an integer of at least 1")
-    return found
+    return {name: found[name] for name in (*DEGREES, PARTS)}

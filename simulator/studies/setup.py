@@ -1,10 +1,10 @@
-"""From names to a machine: documents resolved, model partitioned, capacity checked."""
+"""From names to a machine: documents resolved, chip built, chips joined."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dieshot.simulator.engine.chip import Chip, InfeasibleError
@@ -24,21 +24,24 @@ from dieshot.simulator.params import (
     parse_overrides,
     resolve,
 )
-from dieshot.traces import Partition, Trace, partition
 
 DOCUMENT_NAMES = ("chip", "fabric")
 
 
 @dataclass(frozen=True)
 class SystemSetup:
-    """A system with its parameters resolved, its chip and fabric built; `fabric_parameters` None without a fabric."""
+    """A system with its parameters resolved and its chip built; `fabric_parameters` None without a fabric.
+
+    Once a model is placed on it, `chip` is what one stage gets of a chip, and `fabric` joins the chips.
+    """
 
     name: str
     system: Resolved[SystemParameters]
     chip_parameters: Resolved[Any]
     fabric_parameters: Resolved[LinkParameters] | None
     chip: Chip[Any]
-    fabric: Fabric | None
+    fabric: Fabric | None = None
+    stages_on_chip: int = 1
 
     @property
     def documents(self) -> dict[str, str]:
@@ -52,10 +55,23 @@ class SystemSetup:
         found: dict[str, Resolved[Any]] = {"system": self.system, "chip": self.chip_parameters}
         return found | ({"fabric": self.fabric_parameters} if self.fabric_parameters else {})
 
-    def machine(self, group: int) -> Machine:
-        """Return the machine level for stages of `group` ranks."""
+    def placed(self, group: int, stages_on_chip: int) -> SystemSetup:
+        """Return the setup for stages of `group` ranks, several of which may share a chip; see Chip.divided."""
+        chip = self.chip.divided(stages_on_chip)
+        link = self.fabric_parameters.values if self.fabric_parameters else None
+        fabric = None
+        if link is not None and chip.collectives_inside:
+            chip.attach(link, group)
+        elif link is not None:
+            module = importlib.import_module("dieshot.chips.parts.fabric")
+            fabric = module.SwitchedFabric(link, chip.local_costs, len(chip.components()))
+        return replace(self, chip=chip, fabric=fabric, stages_on_chip=stages_on_chip)
+
+    def machine(self, group: int, micro_batches: int) -> Machine:
+        """Return the machine level for stages of `group` ranks; of a setup that is placed."""
         host = self.system.values.host
-        return Machine(self.chip, self.fabric, group, host.step_gap if host else 0)
+        gap_fs = host.step_gap if host else 0
+        return Machine(self.chip, self.fabric, group, gap_fs, micro_batches, self.stages_on_chip)
 
 
 def set_up(system: str, sets: Sequence[str] = ()) -> SystemSetup:
@@ -94,11 +110,7 @@ def _build(
     except InfeasibleError as error:
         problem = "cannot be with the other parameters"
         raise InputError(problem, file=chip.file, key=error.key, value=error.value, expected=error.expected) from None
-    joined = None
-    if fabric_parameters is not None:
-        module = importlib.import_module("dieshot.chips.parts.fabric")
-        joined = module.SwitchedFabric(fabric_parameters.values, built.local_costs, len(built.components()))
-    return SystemSetup(system.values.name, system, chip_parameters, fabric_parameters, built, joined)
+    return SystemSetup(system.values.name, system, chip_parameters, fabric_parameters, built)
 
 
 def architecture_of(chip: Document) -> Any:
@@ -116,39 +128,3 @@ def architecture_of(chip: Document) -> Any:
         )
     module = importlib.import_module(f"dieshot.chips.{name}")
     return getattr(module, "".join(part.capitalize() for part in str(name).split("_")))
-
-
-def split(setup: SystemSetup, trace: Trace, tensor_parallel: int | None, pipeline_parallel: int | None) -> Partition:
-    """Return the trace over the system's chips (its default partition where none is asked for), capacity checked."""
-    default = setup.system.values.partition
-    tp = tensor_parallel or default.tensor_parallel
-    pp = pipeline_parallel or default.pipeline_parallel
-    n_chips = setup.system.values.n_chips
-    if tp * pp > n_chips:
-        raise InputError(
-            f"a partition of {tp} x {pp} ranks",
-            key="--tp x --pp",
-            value=tp * pp,
-            expected=f"at most {n_chips} chips of {setup.name}",
-        )
-    parts = partition(trace, tp, pp)
-    _check_capacity(setup, parts)
-    return parts
-
-
-def _check_capacity(setup: SystemSetup, parts: Partition) -> None:
-    have = setup.chip.memory_bytes
-    for stage in parts.stages:
-        weights = parts.weight_bytes_per_rank(stage.index)
-        cache = parts.kv_bytes_per_rank(stage.index)
-        widest = max(op.input_bytes + op.output_bytes for block in stage.steps[0].blocks for op in block.operators)
-        need = weights + cache + widest
-        if need > have:
-            raise InputError(
-                f"{parts.trace.model.name} with batch {parts.trace.batch} does not fit on {setup.name}, "
-                f"{(need - have) / 1e9:.1f} GB per chip too much",
-                key="memory",
-                value=f"{need / 1e9:.1f} GB per chip ({weights / 1e9:.1f} weights, {cache / 1e9:.1f} KV cache, "
-                f"{widest / 1e9:.1f} activations)",
-                expected=f"at most {have / 1e9:.1f} GB",
-            )

@@ -7,34 +7,37 @@ from typing import TYPE_CHECKING, Any
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.studies.account import FJ_PER_JOULE
 from dieshot.simulator.studies.setup import SystemSetup
-from dieshot.traces import Partition
+from dieshot.simulator.studies.split import Split
 
 if TYPE_CHECKING:
     from dieshot.simulator.studies.execute import Ledger
 
-MATRIX_UNIT = "tensor"
 
-
-def summarize(setup: SystemSetup, parts: Partition, ledger: Ledger, end_fs: int) -> dict[str, Any]:
-    """Return the summary, ready for JSON; the same for the same inputs."""
+def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
+    """Return the summary, ready for JSON; the same for the same inputs. Times per token are the users' mean."""
+    setup, parts = over.setup, over.parts
     trace = parts.trace
     totals = ledger.account.close(end_fs)
-    first_s = ledger.ends_fs[0] / FS_PER_SECOND
-    decode_steps = len(ledger.ends_fs) - 1
-    per_token_s = (ledger.ends_fs[-1] - ledger.ends_fs[0]) / FS_PER_SECOND / decode_steps if decode_steps else None
-    n_tokens = trace.batch * max(1, trace.generate)
+    n_parts = over.micro_batches
+    first_fs = sum(ledger.ends_fs[:n_parts])
+    decode_steps = len(trace.steps) - 1
+    first_s = first_fs / n_parts / FS_PER_SECOND
+    spans_fs = sum(ledger.ends_fs[-n_parts:]) - first_fs
+    per_token_s = spans_fs / n_parts / FS_PER_SECOND / decode_steps if decode_steps else None
+    n_tokens = over.batch * max(1, trace.generate)
     total_s = end_fs / FS_PER_SECOND
     return {
         "system": setup.name,
         "model": trace.model.name,
-        "batch": trace.batch,
+        "batch": over.batch,
+        "micro_batches": over.micro_batches,
         "prompt": trace.prompt,
         "generate": trace.generate,
         "precision": trace.precision,
         "kv_precision": trace.kv_precision,
         "tensor_parallel": parts.tensor_parallel,
         "pipeline_parallel": parts.pipeline_parallel,
-        "chips": parts.tensor_parallel * parts.pipeline_parallel,
+        "chips": over.n_chips,
         "total_time_s": total_s,
         "time_to_first_token_s": first_s,
         "time_per_output_token_s": per_token_s,
@@ -43,26 +46,29 @@ def summarize(setup: SystemSetup, parts: Partition, ledger: Ledger, end_fs: int)
         "energy_per_token_j": totals.energy_fj / FJ_PER_JOULE / n_tokens,
         "energy_j": totals.energy_j(),
         "average_power_w": totals.average_power_w,
+        "chip_power_w": totals.average_power_w / over.n_chips,
+        "published_chip_power_w": dict(setup.chip.published_power_w),
         "cycles": -(-end_fs // ledger.specs[0].clock_period_fs),
         "utilization": totals.utilization(),
-        "stall_fractions": totals.fractions(_main_kind(ledger)),
+        "stall_fractions": totals.fractions(_main_kind(setup, ledger)),
         "bounds": {
-            "roofline_s": ledger.roofline_s,
-            "serial_s": ledger.serial_fs / FS_PER_SECOND + _gaps_s(setup, parts),
+            "roofline_s": ledger.bounds.seconds(over.micro_batches),
+            "serial_s": ledger.serial_fs / FS_PER_SECOND + _gaps_s(over),
         },
         "operators": _operators(ledger, end_fs),
         "assumed_parameters_read": _assumed(setup),
     }
 
 
-def _main_kind(ledger: Ledger) -> str:
+def _main_kind(setup: SystemSetup, ledger: Ledger) -> str:
     kinds = ledger.account.kinds
-    return MATRIX_UNIT if MATRIX_UNIT in kinds else kinds[0]
+    return setup.chip.main_kind if setup.chip.main_kind in kinds else kinds[0]
 
 
-def _gaps_s(setup: SystemSetup, parts: Partition) -> float:
-    host = setup.system.values.host
-    return len(parts.trace.steps) * (host.step_gap if host else 0) / FS_PER_SECOND
+def _gaps_s(over: Split) -> float:
+    host = over.setup.system.values.host
+    steps = len(over.parts.trace.steps) * over.micro_batches
+    return steps * (host.step_gap if host else 0) / FS_PER_SECOND
 
 
 def _operators(ledger: Ledger, end_fs: int) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def simulated_us(fabric: Fabric, n_chips: int, bytes_: int) -> float:
 
 @pytest.fixture(scope="module")
 def fabric() -> Fabric:
-    built = set_up("dgx-h100").fabric
+    built = set_up("dgx-h100").placed(8, 1).fabric
     assert built is not None
     return built
 
@@ -59,8 +59,8 @@ def test_eight_chips_at_a_quarter_to_four_mib(fabric: Fabric) -> None:
 def test_reads_are_bounded_by_the_window_over_the_round_trip() -> None:
     size, window_bytes, round_trip_s = 1 << 24, 200_000, 2 * 0.7e-6
     patient = "fabric.staging_setup=1s"  # so that no algorithm through a library's buffers is chosen
-    narrow = set_up("dgx-h100", [f"fabric.read_window={window_bytes}B", patient]).fabric
-    wide = set_up("dgx-h100", ["fabric.read_window=1GB", patient]).fabric
+    narrow = set_up("dgx-h100", [f"fabric.read_window={window_bytes}B", patient]).placed(8, 1).fabric
+    wide = set_up("dgx-h100", ["fabric.read_window=1GB", patient]).placed(8, 1).fabric
     assert narrow is not None and wide is not None
     reading_us = 1e6 * 2 * 7 / 8 * size * round_trip_s / window_bytes
     assert reading_us < simulated_us(narrow, 8, size) < 1.07 * reading_us  # launch, barriers and adding come on top

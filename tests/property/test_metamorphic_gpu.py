@@ -198,8 +198,9 @@ def test_a_collective_is_never_slower_on_better_links(override: str) -> None:
 
 
 def reduce_fs(setup: SystemSetup, operator: Any, group: int) -> int:
-    assert setup.fabric is not None
-    return setup.fabric.carry_out(operator, group, record=False).duration_fs
+    fabric = setup.placed(group, 1).fabric
+    assert fabric is not None
+    return fabric.carry_out(operator, group, record=False).duration_fs
 
 
 @settings(max_examples=60)

@@ -8,7 +8,8 @@ import pytest
 
 from dieshot.simulator.engine.hooks import Hooks
 from dieshot.simulator.params import find_path
-from dieshot.simulator.studies.setup import set_up, split
+from dieshot.simulator.studies.setup import set_up
+from dieshot.simulator.studies.split import Degrees, split
 from dieshot.traces import build_trace, load_model_config
 
 
@@ -40,9 +41,9 @@ def test_observed_and_unobserved_runs_are_the_same() -> None:
     model = load_model_config(find_path("models", "qwen3-0.6b"))
     setup = set_up("h100-sxm")
     trace = build_trace(model, batch=1, prompt=40, generate=3, precision="bf16")
-    stages = [stage.steps for stage in split(setup, trace, None, None).stages]
-    quiet = set_up("h100-sxm").machine(1)
-    watched = setup.machine(1)
+    stages = [stage.steps for stage in split(setup, trace, Degrees(1, 1), 1).parts.stages]
+    quiet = set_up("h100-sxm").machine(1, 1)
+    watched = setup.machine(1, 1)
     steps: list[Any] = []
     operators: list[tuple[str, int]] = []
     watched.hooks.add("operator_done", lambda operator, start_fs, cells: operators.append((operator.name, start_fs)))

@@ -53,7 +53,7 @@ def test_the_fastest_algorithm_is_chosen_and_its_links_told() -> None:
 
 
 def in_a_run(system: str, kind: str, n_chips: int, n_bytes: int) -> float:
-    fabric = set_up(system).fabric
+    fabric = set_up(system).placed(n_chips, 1).fabric
     assert fabric is not None
     operator = make_operator("sum", kind, {"elements": n_bytes // 2, "group": n_chips}, BF16, "x")
     return fabric.carry_out(operator, n_chips, record=False).duration_fs / 1e15

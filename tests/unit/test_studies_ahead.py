@@ -7,7 +7,8 @@ import pytest
 from dieshot.chips.mapping.ahead import region_starts
 from dieshot.chips.mapping.library import Library
 from dieshot.chips.mapping.lower import COLLECTIVES, Choice, region_key
-from dieshot.simulator.studies.setup import set_up, split
+from dieshot.simulator.studies.setup import set_up
+from dieshot.simulator.studies.split import Degrees, split
 from dieshot.simulator.studies.trace import trace
 from dieshot.traces import Operator
 
@@ -17,8 +18,8 @@ def test_a_run_meets_the_regions_foreseen(
     model: str, degrees: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup = set_up("dgx-h100")
-    parts = split(setup, trace(model, prompt=20, generate=4, routing="power_law"), *degrees)
-    stages = [stage.steps for stage in parts.stages]
+    over = split(setup, trace(model, prompt=20, generate=4, routing="power_law"), Degrees(*degrees), 1)
+    stages = [stage.steps for stage in over.parts.stages]
     capacity_bytes = setup.chip.timing.l2_capacity_bytes  # type: ignore[attr-defined]
     starts = [each for each in region_starts(stages, capacity_bytes) if each[0].kind not in COLLECTIVES]
     foreseen = {region_key(*start) for start in starts}
@@ -30,13 +31,13 @@ def test_a_run_meets_the_regions_foreseen(
         return choose(library, operator, resident_bytes)
 
     monkeypatch.setattr(Library, "choose", noted)
-    setup.machine(degrees[0]).run(stages, lambda placed: None)
+    over.setup.machine(degrees[0], 1).run(stages, lambda placed: None)
     assert met == foreseen
 
 
 def test_the_choice_is_the_same_made_here_or_in_a_worker() -> None:
     setup = set_up("h100-sxm")
-    parts = split(setup, trace("qwen3-0.6b", prompt=20, generate=2), None, None)
+    parts = split(setup, trace("qwen3-0.6b", prompt=20, generate=2), Degrees(1, 1), 1).parts
     library: Library = setup.chip.library  # type: ignore[attr-defined]
     ahead = Library(library.timing, library.machine)
     starts = list(region_starts([parts.stages[0].steps], library.timing.l2_capacity_bytes))

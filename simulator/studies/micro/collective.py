@@ -235,9 +235,10 @@ def _as_in_a_run(setup: SystemSetup, question: Question) -> dict[str, Any]:
     """Return what the same collective is in a whole run, from the very operator that a run places."""
     dims = {"elements": question.bytes, "group": question.n_chips}
     operator = make_operator("micro", RUN_OPERATORS[question.kind], dims, Formats("int8", None, "int8"), "x")
-    assert setup.fabric is not None
+    fabric = setup.placed(question.n_chips, 1).fabric
+    assert fabric is not None
     try:
-        cell = setup.fabric.carry_out(operator, question.n_chips)
+        cell = fabric.carry_out(operator, question.n_chips)
     except UnsupportedError as error:
         raise InputError(str(error)) from None
     first = min(cell.activity.component)

@@ -1,0 +1,150 @@
+"""A model over a system's chips: degrees of parallelism, micro-batches, and whether all of it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dieshot.simulator.engine.chip import InfeasibleError
+from dieshot.simulator.errors import InputError
+from dieshot.simulator.studies.setup import SystemSetup
+from dieshot.traces import Partition, Stage, Trace, partition
+
+GB = 1e9
+MB = 1e6
+
+
+class Degrees(NamedTuple):
+    """Ranks of a stage, and stages."""
+
+    tensor_parallel: int
+    pipeline_parallel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A trace over the chips of a system: `setup` has the chip that one rank gets, `parts` what each rank does.
+
+    The trace is that of one micro-batch; `micro_batches` such follow each other through the stages.
+    """
+
+    setup: SystemSetup
+    parts: Partition
+    micro_batches: int
+
+    @property
+    def n_ranks(self) -> int:
+        """All ranks of all stages."""
+        return self.parts.tensor_parallel * self.parts.pipeline_parallel
+
+    @property
+    def n_chips(self) -> int:
+        """Chips in use."""
+        return -(-self.n_ranks // self.setup.stages_on_chip)
+
+    @property
+    def part(self) -> str:
+        """What the log calls that which a rank runs on."""
+        return "chip" if self.setup.stages_on_chip == 1 else "region"
+
+    @property
+    def batch(self) -> int:
+        """Sequences served together, in all micro-batches."""
+        return self.parts.trace.batch * self.micro_batches
+
+
+def degrees(setup: SystemSetup, n_layers: int, tensor_parallel: int | None, pipeline_parallel: int | None) -> Degrees:
+    """Return the degrees asked for, or the system's own: no more stages than layers, one a layer if it names none."""
+    default = setup.system.values.partition
+    stages = pipeline_parallel or min(default.pipeline_parallel or n_layers, n_layers)
+    return Degrees(tensor_parallel or default.tensor_parallel, stages)
+
+
+def micro_batches_of(setup: SystemSetup, wanted: Degrees, batch: int, micro_batches: int | None) -> int:
+    """Return into how many parts a batch is cut; by default as many as there are stages, where the chip asks for it."""
+    if micro_batches is not None:
+        if batch % micro_batches:
+            raise InputError("cannot be cut evenly", key="--micro-batches", value=micro_batches,
+                             expected=f"a divisor of the batch of {batch}")  # fmt: skip
+        return micro_batches
+    most = wanted.pipeline_parallel if setup.chip.pipelines_users else 1
+    return next(parts for parts in range(min(most, batch), 0, -1) if batch % parts == 0)
+
+
+def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int) -> Split:
+    """Return a micro-batch's trace over the system's chips; InputError where it does not fit."""
+    tp, pp = wanted
+    n_chips = setup.system.values.n_chips
+    stages_on_chip = -(-tp * pp // n_chips)
+    if stages_on_chip > 1 and not (setup.chip.divisible and tp == 1):
+        problem, bound = f"a partition of {tp} x {pp} ranks", f"at most {n_chips} chips of {setup.name}"
+        if setup.chip.divisible:
+            bound += ", or --tp 1, as a chip is divided into stages only"
+        raise InputError(problem, key="--tp x --pp", value=tp * pp, expected=bound)
+    parts = partition(trace, tp, pp)
+    needs = [_Need.of_stage(parts, stage, micro_batches) for stage in parts.stages]
+    _check_total(setup, parts, needs, micro_batches)
+    try:
+        placed = setup.placed(tp, stages_on_chip)
+    except InfeasibleError as error:
+        raise InputError("the partition does not suit the chip", file=setup.name, key=error.key, value=error.value,
+                         expected=error.expected) from None  # fmt: skip
+    _check_each(placed, parts, needs, micro_batches)
+    return Split(placed, parts, micro_batches)
+
+
+class _Need(NamedTuple):
+    """Bytes that one rank of a stage must hold."""
+
+    weights: int
+    cache: int
+    widest: int
+
+    @staticmethod
+    def of_stage(parts: Partition, stage: Stage, micro_batches: int) -> _Need:
+        widest = max(op.input_bytes + op.output_bytes for block in stage.steps[0].blocks for op in block.operators)
+        cache = parts.kv_bytes_per_rank(stage.index) * micro_batches
+        return _Need(parts.weight_bytes_per_rank(stage.index), cache, widest)
+
+    @property
+    def all(self) -> int:
+        return sum(self)
+
+    def __str__(self) -> str:
+        return f"{_gb(self.weights)} weights, {_gb(self.cache)} KV cache, {_gb(self.widest)} activations"
+
+
+def _check_total(setup: SystemSetup, parts: Partition, needs: Sequence[_Need], micro_batches: int) -> None:
+    n_chips = setup.system.values.n_chips
+    have = setup.chip.memory_bytes * n_chips
+    total = _Need(*(sum(need[part] for need in needs) * parts.tensor_parallel for part in range(3)))
+    if total.all > have:
+        where = "on 1 chip" if n_chips == 1 else f"on {n_chips} chips"
+        raise _refusal(setup, parts, micro_batches, total, have, where, "")
+
+
+def _check_each(setup: SystemSetup, parts: Partition, needs: Sequence[_Need], micro_batches: int) -> None:
+    have = setup.chip.memory_bytes
+    stage = max(range(len(needs)), key=lambda index: needs[index].all)
+    if needs[stage].all > have:
+        where = "per chip" if setup.stages_on_chip == 1 else f"per stage, {setup.stages_on_chip} on a chip"
+        of = f" in stage {stage}" if len(needs) > 1 else ""
+        raise _refusal(setup, parts, micro_batches, needs[stage], have, where, of)
+
+
+def _refusal(
+    setup: SystemSetup, parts: Partition, micro_batches: int, need: _Need, have: int, where: str, of: str
+) -> InputError:
+    batch = parts.trace.batch * micro_batches
+    return InputError(
+        f"{parts.trace.model.name} in {parts.trace.precision} with batch {batch} does not fit on {setup.name}, "
+        f"{_gb(need.all - have)} {where} too much{of}",
+        key="memory",
+        value=f"{_gb(need.all)} {where} ({need})",
+        expected=f"at most {_gb(have)}",
+    )
+
+
+def _gb(n_bytes: int) -> str:
+    return f"{n_bytes / GB:.1f} GB" if n_bytes >= GB else f"{n_bytes / MB:.1f} MB"
