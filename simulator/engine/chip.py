@@ -12,7 +12,6 @@ from dieshot.simulator.engine.fabric import LocalCosts
 
 if TYPE_CHECKING:
     from dieshot.simulator.engine.machine import StepLike
-    from dieshot.simulator.params import LinkParameters
 
 
 class UnsupportedError(ValueError):
@@ -105,8 +104,11 @@ class Chip(ABC, Generic[State]):
             state = outcomes[-1].state
         return tuple(outcomes)
 
-    def attach(self, link: LinkParameters, group: int) -> None:
-        """Learn what joins the chips, and how many form a stage; only with `collectives_inside`, before all else."""
+    def attach(self, link: Any, group: int) -> None:
+        """Learn what joins the chips (params.LinkParameters), and how many form a stage; before all else.
+
+        Only where `collectives_inside`.
+        """
 
     def divided(self, n_parts: int) -> Self:
         """Return the part of the chip that one of `n_parts` stages gets; InfeasibleError where it has no parts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -184,6 +184,69 @@ def test_stages_hand_each_step_on(kinds: list[Step], n_stages: int, modulus: int
         assert one.start_fs == now
         now += one.run.duration_fs
     assert end == now
+
+
+@given(st.lists(STEPS, min_size=1, max_size=3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 4))
+def test_micro_batches_follow_each_other(kinds: list[Step], n_stages: int, micro_batches: int, modulus: int) -> None:
+    """A stage takes a micro-batch when it is free and the stage before has it done, and the first stage when the host
+    has its last token; what a stage does are the same steps as of one batch after the other."""
+    placed: list[StepPlacement] = []
+    machine = Machine(CountingChip(modulus, quiet=False), FixedFabric(), 1, 70, micro_batches)
+    end = machine.run([kinds] * n_stages, placed.append)
+    ready = [70] * micro_batches
+    free = [0] * n_stages
+    expected = []
+    durations = {(one.step, one.stage, one.micro_batch): one.run.duration_fs for one in placed}
+    for step in range(len(kinds)):
+        for part in range(micro_batches):
+            for stage in range(n_stages):
+                start = max(ready[part], free[stage])
+                expected.append((step, stage, part, start))
+                ready[part] = free[stage] = start + durations[step, stage, part]
+            ready[part] += 70
+    assert sorted((one.step, one.stage, one.micro_batch, one.start_fs) for one in placed) == sorted(expected)
+    assert end == max(ready) - 70
+
+
+class FusingChip(CountingChip):
+    """Takes a stretch as one region and says how long each stretch was."""
+
+    stretches: ClassVar[list[list[str]]] = []
+
+    def carry_out_all(self, operators: Sequence[Any], state: Any, record: bool = True) -> tuple[OperatorOutcome, ...]:
+        self.stretches.append([operator.name for operator in operators])
+        silent = [OperatorOutcome((), state) for _ in operators[1:]]
+        return (*silent, OperatorOutcome((cell("all", 10 * len(operators)),), state))
+
+    def hand_over(self, operator: Any, state: Any) -> OperatorOutcome:
+        return OperatorOutcome((cell("walk", 3),), state)
+
+
+class ProgramChip(FusingChip):
+    """Carries out its collectives itself."""
+
+    collectives_inside = True
+
+
+def test_stretches_end_at_collectives_unless_the_chip_has_them_inside() -> None:
+    gemm, reduce = Operator("a", "gemm", 0), Operator("r", "all_reduce", 0, {"group": 2})
+    step = Step((Block("layer", 3, (gemm, gemm, reduce, gemm)),))
+    for chip, expected in ((FusingChip, [["a", "a"], ["a"]]), (ProgramChip, [["a", "a", "r", "a"]])):
+        chip.stretches.clear()
+        placed: list[StepPlacement] = []
+        Machine(chip(0, True), FixedFabric(), 2, 0).run([[step]], placed.append)
+        assert chip.stretches == expected
+        assert placed[0].run.duration_fs == 3 * (40 if chip is ProgramChip else 2030)
+        assert [run.duration_fs for run in placed[0].run.runs][:4] == (
+            [0, 0, 0, 40] if chip is ProgramChip else [0, 20, 2000, 10]
+        )
+
+
+def test_a_stage_on_the_same_chip_is_handed_over_without_the_fabric() -> None:
+    step = Step((Block("send", 1, (Operator("s", "send_recv", 0),)),))
+    placed: list[StepPlacement] = []
+    Machine(FusingChip(0, True), FixedFabric(), 1, 0, stages_on_chip=2).run([[step]] * 4, placed.append)
+    assert [one.run.duration_fs for one in placed] == [3, 1000, 3, 1000]
 
 
 def test_a_collective_without_a_fabric_is_refused() -> None:
