@@ -1,0 +1,101 @@
+"""Every system of the catalog: a run adds up, keeps its bounds and gives the same bytes again."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from recorded import GENERATE, Recorded, amounts, operators_of, record
+
+from dieshot import list_names
+from dieshot.simulator.engine.cell import BUSY, STATES
+from dieshot.simulator.log.digest import digest
+from dieshot.simulator.studies.replay import replay
+
+FJ_PER_JOULE = 10**15
+
+
+@pytest.fixture(scope="module", params=list_names("systems"))
+def recorded(request: Any, tmp_path_factory: Any) -> Recorded:
+    return record(request.param, tmp_path_factory.mktemp("run"), 2)
+
+
+def test_every_operator_is_carried_out(recorded: Recorded) -> None:
+    tables = recorded.tables
+    for stage in range(len(recorded.parts.stages)):
+        wanted = sum(n for _, n in operators_of(recorded.parts, stage)) * recorded.micro_batches
+        assert tables["operators/repeat"][tables["operators/stage"] == stage].sum() == wanted
+
+
+def test_placements_of_a_stage_fill_its_steps_without_overlap(recorded: Recorded) -> None:
+    tables = recorded.tables
+    for stage in range(len(recorded.parts.stages)):
+        spans = []
+        columns = (tables[f"placements/{name}"] for name in ("cell", "start_fs", "repeat", "stride_fs", "stage"))
+        for cell, start, repeat, stride, where in zip(*columns, strict=True):
+            duration = int(tables["cells/duration_fs"][cell])
+            if where == stage:
+                spans += [
+                    (int(start) + i * int(stride), int(start) + i * int(stride) + duration) for i in range(repeat)
+                ]
+        spans.sort()
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+        assert spans[-1][1] <= recorded.duration_fs
+        n_gaps = sum(end < start for (_, end), (start, _) in pairwise(spans))
+        assert n_gaps < GENERATE * recorded.micro_batches  # none within a step
+
+
+def test_energy_is_the_sum_over_the_file(recorded: Recorded) -> None:
+    kinds, energy_fj = recorded.text("components/kind"), {}
+    fj = [json.loads(text) for text in recorded.text("cells/fj_per_amount")]
+    tables, stages = recorded.tables, recorded.parts.stages
+    rows = zip(tables["placements/cell"], tables["placements/repeat"], tables["placements/stage"], strict=True)
+    for cell, repeat, stage in rows:
+        first, n = int(tables["cells/first_interval"][cell]), int(tables["cells/n_intervals"][cell])
+        times = int(repeat) * stages[stage].tensor_parallel
+        for i in range(first, first + n):
+            amount = int(tables["cells/activity/amount"][i]) * int(tables["cells/activity/repeat"][i])
+            kind = kinds[tables["cells/activity/component"][i]] if amount else ""
+            if amount:
+                energy_fj[kind] = energy_fj.get(kind, 0) + amount * fj[cell].get(kind, 0) * times
+    static = tables["components/static_fj_per_cycle"] * tables["components/count"]
+    cycles = -(-recorded.duration_fs // tables["components/clock_period_fs"])
+    n_chips = sum(stage.tensor_parallel for stage in stages)
+    energy_fj["static"] = sum(int(a) * int(b) for a, b in zip(static, cycles, strict=True)) * n_chips
+    told = {kind: joules for kind, joules in recorded.run.summary["energy_j"].items() if joules}
+    assert told == {kind: total / FJ_PER_JOULE for kind, total in energy_fj.items() if total}
+    n_tokens = recorded.run.summary["batch"] * GENERATE
+    assert recorded.run.summary["energy_per_token_j"] == sum(energy_fj.values()) / FJ_PER_JOULE / n_tokens
+
+
+def test_every_cycle_of_every_component_is_accounted_for(recorded: Recorded) -> None:
+    cycles = recorded.tables["cells/totals/cycles"]
+    period_fs = recorded.tables["components/clock_period_fs"]
+    whole = -(-recorded.tables["cells/duration_fs"][:, None] // period_fs[None, :])
+    assert cycles.shape[2] == len(STATES)
+    assert (cycles >= 0).all()
+    assert (cycles.sum(axis=2) == whole).all()
+    assert cycles[:, :, BUSY].any()
+
+
+def test_the_time_lies_between_its_bounds(recorded: Recorded) -> None:
+    summary = recorded.run.summary
+    bounds = summary["bounds"]
+    assert 0 < bounds["roofline_s"] <= summary["total_time_s"] <= bounds["serial_s"] * (1 + 1e-12)
+
+
+def test_all_matrix_work_of_the_trace_is_in_the_log(recorded: Recorded) -> None:
+    units = dict(zip(recorded.text("components/kind"), recorded.text("components/amount_unit"), strict=True))
+    for stage in range(len(recorded.parts.stages)):
+        done = sum(amounts(recorded, stage, kind) for kind, unit in units.items() if unit == "MAC")
+        wanted = sum(op.macs * n for op, n in operators_of(recorded.parts, stage)) * recorded.micro_batches
+        assert done >= wanted > 0
+
+
+def test_the_same_run_and_its_replay_give_the_same_bytes(recorded: Recorded) -> None:
+    again = recorded.file.with_name("again.h5")
+    replay(recorded.file, output=again)
+    assert digest(again) == digest(recorded.file)
+    assert json.loads(json.dumps(recorded.run.summary))["batch"] == 2
