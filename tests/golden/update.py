@@ -1,17 +1,20 @@
-"""Golden totals: the figures of a small run on every system of the catalog. Run this file to record them anew.
+"""Golden totals: the figures of a small run on every system of the catalog. Run this file to record them anew (of the systems named).
 
 A difference is a change of the model or of its parameters: meant, or a fault. Update only with the reason at hand.
 """
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 from dieshot import list_names, run
+from dieshot.simulator.errors import InputError
 
 FOLDER = Path(__file__).resolve().parent
-MODEL, PROMPT, GENERATE = "llama-3-8b", 128, 4
+PROMPT, GENERATE = 128, 4
+MODELS = ("llama-3-8b", "qwen3-0.6b")  # the first that fits
 SCALARS = (
     "tensor_parallel",
     "time_to_first_token_s",
@@ -25,17 +28,28 @@ SHARES = ("utilization", "stall_fractions", "energy_j", "bounds")
 DIGITS = 9
 
 
-def figures(system: str) -> dict[str, Any]:
-    """Return the figures of the run on a system, rounded to DIGITS significant digits."""
-    summary = run(system, MODEL, prompt=PROMPT, generate=GENERATE).summary
+def model_of(system: str) -> str:
+    """Return the first model that the system has room for."""
+    for model in MODELS[:-1]:
+        try:
+            run(system, model, prompt=1, generate=0)
+        except InputError:
+            continue
+        return model
+    return MODELS[-1]
+
+
+def figures(system: str, model: str) -> dict[str, Any]:
+    """Return the figures of the run of a model on a system, rounded to DIGITS significant digits."""
+    summary = run(system, model, prompt=PROMPT, generate=GENERATE).summary
     kept = {key: summary[key] for key in SCALARS} | {key: summary[key] for key in SHARES}
     rounded: dict[str, Any] = _rounded(kept)
     return rounded
 
 
 def golden_file(system: str) -> Path:
-    """Return the file that holds the figures of a system."""
-    return FOLDER / f"{MODEL}_{system}.json"
+    """Return the file that holds the figures of a system, whatever the model."""
+    return next(FOLDER.glob(f"*_{system}.json"))
 
 
 def _rounded(value: Any) -> Any:
@@ -47,6 +61,8 @@ def _rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    for name in list_names("systems"):
-        golden_file(name).write_text(json.dumps(figures(name), indent=1) + "\n")
-        print(golden_file(name))
+    for name in sys.argv[1:] or list_names("systems"):
+        chosen = model_of(name)
+        file = FOLDER / f"{chosen}_{name}.json"
+        file.write_text(json.dumps(figures(name, chosen), indent=1) + "\n")
+        print(file)
