@@ -49,11 +49,11 @@ class LinkParameters(Schema):
     n_links: links of one chip. rate: one link, one direction. hop_latency: chip to chip, one way, switch included,
     without serialisation. protocol_efficiency: payload bytes per byte on the wire. max_chips: chips that it can join.
     in_switch_reduction: whether switches add up what chips send; in_switch_efficiency: payload per byte on the wire
-    then. shape: sides of the largest grid of chips, such as 16x16 (ring, mesh, torus); wrap_side: an axis closes into a
-    ring where its side is a multiple of this. read_window: what one chip's kernels ask for and still wait for when they read from peers (None: no bound).
-    staging_buffer, staging_setup: a library's buffers that long messages pass, filled once before the links are busy,
-    and its time to begin. energy: per bit moved from chip to chip. layers: what rate and hop_latency are made of,
-    where that is told.
+    then. shape: sides of the largest grid of chips, such as 16x16 (ring, mesh, torus); wrap_side: an axis closes into
+    a ring where its side is a multiple of this (ring, torus). read_window: what one chip's kernels ask for and still
+    wait for when they read from peers (None: no bound). staging_buffer, staging_setup: a library's buffers that long
+    messages pass, filled once before the links are busy, and its time to begin. energy: per bit moved from chip to
+    chip. layers: what rate and hop_latency are made of, where that is told.
     """
 
     name: str
