@@ -1,4 +1,5 @@
-"""Golden totals: the figures of a small run on every system of the catalog. Run this file to record them anew (of the systems named).
+"""Golden totals: the figures of a small run on every system of the catalog. Run this file to record them anew, all or
+those of the systems named.
 
 A difference is a change of the model or of its parameters: meant, or a fault. Update only with the reason at hand.
 """
