@@ -67,6 +67,8 @@ class Gpu(Chip[GpuState]):
         """Return MAC rates by format (MAC/s), DRAM and L2 bandwidth (B/s), vector rate (op/s)."""
         sm, hz = self.parameters.sm, self.parameters.sm_clock
         rates = {f"mac:{dtype}": float(sm.count * rate * hz) for dtype, rate in sm.mac_rate.items()}
+        if sm.sparsity is not None:
+            rates["skips:2:4"] = 1.0
         design = self.timing.hbm
         return rates | {
             "memory": design.n_pins * MIB * FS_PER_SECOND / design.pin_fs_per_mib,
@@ -214,6 +216,8 @@ def _machine(p: GpuParameters, timing: DieTiming) -> GpuMachine:
     return GpuMachine(
         timing=timing,
         mac_rate=dict(p.sm.mac_rate),
+        sparse_gain=p.sm.sparsity.gain if p.sm.sparsity else 1,
+        sparse_index_bits=p.sm.sparsity.index_bits if p.sm.sparsity else 0,
         warp_mma_fraction=p.sm.warp_mma_fraction,
         fma_rate=p.sm.fma_rate,
         transcendental_rate=p.sm.transcendental_rate,
@@ -227,6 +231,7 @@ def _machine(p: GpuParameters, timing: DieTiming) -> GpuMachine:
         softmax_ops_per_score=software.softmax_ops_per_score,
         rope_ops_per_element=software.rope_ops_per_element,
         elementwise_ops_factor=software.elementwise_ops_factor,
+        conversion_ops_per_weight=software.conversion_ops_per_weight,
         matrix_issue_overhead_cycles=software.matrix_issue_overhead,
         matrix_prologue_fs=_whole(p.launch.matrix_prologue, Clock.from_hz(p.sm_clock)),
         attention_prologue_fs=_whole(p.launch.attention_prologue, Clock.from_hz(p.sm_clock)),

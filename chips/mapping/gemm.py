@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dieshot.chips.mapping.machine import DTYPE_BYTES, GROUP_ROWS, GpuMachine
+from dieshot.chips.mapping.weights import WeightLayout
 from dieshot.chips.parts.tile_kernel import TileKernel
 from dieshot.kernels import sm
 
@@ -32,7 +33,7 @@ class GemmShape:
     n: int
     k: int
     dtype: str
-    weight_dtype: str
+    weights: WeightLayout
     output_bytes_per_element: int
     resident_x_bytes: int = 0
 
@@ -40,6 +41,11 @@ class GemmShape:
     def m(self) -> int:
         """Rows of all groups."""
         return sum(self.group_rows)
+
+    def label(self) -> str:
+        """Return the formats: of X, of the weights where they differ, and whether these are sparse."""
+        stored = f" x {self.weights.dtype}" if self.weights.converted else ""
+        return f"{self.dtype}{stored}{' 2:4' if self.weights.sparse else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,8 @@ def candidates(machine: GpuMachine, shape: GemmShape) -> list[GemmTiling]:
 
 
 def _possible(machine: GpuMachine, shape: GemmShape) -> Iterator[GemmTiling]:
-    for swapped in (False, True):
+    # The compressed operand of a sparse instruction is its rows.
+    for swapped in (True,) if shape.weights.sparse else (False, True):
         across = max(shape.group_rows) if swapped else shape.n
         for rows in NARROW_ROWS + WIDE_ROWS:
             if rows < GROUP_ROWS and not swapped and max(shape.group_rows) > rows:
@@ -82,7 +89,7 @@ def _possible(machine: GpuMachine, shape: GemmShape) -> Iterator[GemmTiling]:
                     continue
                 if rows < GROUP_ROWS and columns > GROUP_ROWS:
                     continue
-                if n_stages(machine, shape, rows, columns) < 2:
+                if n_stages(machine, shape, rows, columns, swapped) < 2:
                     continue
                 for split in SPLITS:
                     if split > 1 and n_steps(shape) < 4 * split:
@@ -103,10 +110,12 @@ def n_steps(shape: GemmShape) -> int:
     return -(-shape.k // k_tile(shape))
 
 
-def n_stages(machine: GpuMachine, shape: GemmShape, rows: int, columns: int) -> int:
-    """Return how many steps fit in shared memory beside the output tile's staging buffer."""
+def n_stages(machine: GpuMachine, shape: GemmShape, rows: int, columns: int, swapped: bool) -> int:
+    """Return how many steps fit in shared memory, converted weights included, beside the output's staging buffer."""
     staging = min(rows * columns * shape.output_bytes_per_element, machine.shared_memory_bytes // 4)
-    return min(MAX_STAGES, (machine.shared_memory_bytes - staging) // ((rows + columns) * K_TILE_BYTES))
+    n_weight_rows, n_x_rows = (rows, columns) if swapped else (columns, rows)
+    step_bytes = n_weight_rows * shape.weights.operand_row_bytes(k_tile(shape)) + n_x_rows * K_TILE_BYTES
+    return min(MAX_STAGES, (machine.shared_memory_bytes - staging) // step_bytes)
 
 
 def _grid(shape: GemmShape, tiling: GemmTiling) -> tuple[int, int]:
@@ -122,12 +131,13 @@ def estimate_cycles(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -
     n_sms = machine.timing.n_sms
     n_ctas = tiles_m * tiles_n * tiling.split
     steps = -(-n_steps(shape) // tiling.split)
-    matrix = machine.matrix_cycles(tiling.rows, tiling.columns, k_tile(shape), shape.dtype)
-    load = (tiling.rows + tiling.columns) * K_TILE_BYTES
+    matrix = _matrix_cycles(machine, shape, tiling)
+    convert = _conversion_ops(machine, shape, tiling) / machine.fma_rate
     share = min(1.0, n_ctas / n_sms)
-    read = _read_bytes(tiling, 1)
+    load, read = _load_bytes(shape, tiling)
     per_step = max(
-        matrix + machine.matrix_issue_overhead_cycles,
+        # Groups of warps convert and multiply in turns; one alone does one after the other.
+        max(matrix, convert) if tiling.n_groups > 1 else matrix + convert,
         load / machine.ingress_bytes_per_cycle,
         read * n_sms * share / machine.l2_bytes_per_cycle,
     )
@@ -148,7 +158,7 @@ def _latency_cycles(machine: GpuMachine) -> float:
 def _dram_cycles(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -> float:
     element = DTYPE_BYTES[shape.dtype]
     active = sum(1 for rows in shape.group_rows if rows)
-    unique = active * shape.n * shape.k * DTYPE_BYTES[shape.weight_dtype] + shape.m * shape.k * element
+    unique = active * shape.n * shape.weights.row_bytes(shape.k) + shape.m * shape.k * element
     return unique / machine.hbm_bytes_per_cycle
 
 
@@ -160,10 +170,30 @@ def _reduce_cycles(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) ->
     return launch + tiling.split * shape.m * shape.n * PARTIAL_BYTES / machine.l2_bytes_per_cycle
 
 
-def _read_bytes(tiling: GemmTiling, k_tiles: int) -> int:
-    """Return L2 bytes read for one step by one CTA; in a cluster the larger operand is read once for all."""
-    small, large = sorted((tiling.rows, tiling.columns))
-    return (small + large // tiling.cluster) * K_TILE_BYTES * k_tiles
+def _load_bytes(shape: GemmShape, tiling: GemmTiling) -> tuple[int, int]:
+    """Return the bytes that a CTA takes in for one step, and those of them that it reads from the L2 itself.
+
+    In a cluster the larger operand is read once for all.
+    """
+    n_weight_rows, n_x_rows = (tiling.rows, tiling.columns) if tiling.swapped else (tiling.columns, tiling.rows)
+    small, large = sorted((n_weight_rows * shape.weights.row_bytes(k_tile(shape)), n_x_rows * K_TILE_BYTES))
+    return small + large, small + large // tiling.cluster
+
+
+def _matrix_cycles(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -> float:
+    """Return the cycles of the matrix unit for one step of a tile, all groups of warps together."""
+    step = k_tile(shape)
+    sparse_row_bytes = shape.weights.operand_row_bytes(step) if shape.weights.sparse else 0
+    cycles = machine.matrix_cycles(tiling.rows, tiling.columns, step, shape.dtype, sparse_row_bytes)
+    return cycles + machine.matrix_issue_overhead_cycles
+
+
+def _conversion_ops(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -> int:
+    """Return the operations of the vector unit that bring one step's weights into the operands' format."""
+    if not shape.weights.converted:
+        return 0
+    n_rows = tiling.rows if tiling.swapped else tiling.columns
+    return int(n_rows * shape.weights.kept(k_tile(shape)) * machine.conversion_ops_per_weight)
 
 
 def build(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -> TileKernel:
@@ -171,10 +201,13 @@ def build(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -> TileKern
     panels = _Panels(shape, tiling)
     ctas, classes = _ctas(machine, shape, tiling, panels)
     n_groups = tiling.n_groups
-    stages = n_stages(machine, shape, tiling.rows, tiling.columns)
-    issued = int((classes[ctas[:, sm.K_CLASS], sm.C_MACS1] * classes[ctas[:, sm.K_CLASS], sm.C_STEPS]).sum()) * n_groups
+    stages = n_stages(machine, shape, tiling.rows, tiling.columns, tiling.swapped)
+    macs = classes[:, sm.C_STEPS] * (classes[:, sm.C_MACS1] + classes[:, sm.C_MACS2])
+    issued = int(macs[ctas[:, sm.K_CLASS]].sum()) * n_groups
+    kept = shape.weights.kept(shape.k)
+    skipped = {"skipped_macs": shape.m * shape.n * (shape.k - kept)} if shape.weights.sparse else {}
     return TileKernel(
-        name=f"gemm {shape.m}x{shape.n}x{shape.k} {shape.dtype} {tiling.label()}",
+        name=f"gemm {shape.m}x{shape.n}x{shape.k} {shape.label()} {tiling.label()}",
         kind="gemm",
         classes=classes,
         ctas=ctas,
@@ -186,7 +219,7 @@ def build(machine: GpuMachine, shape: GemmShape, tiling: GemmTiling) -> TileKern
         persistent=True,
         fj_per_amount=machine.energies(shape.dtype),
         prologue_fs=machine.matrix_prologue_fs,
-        counters={"macs": shape.m * shape.n * shape.k, "macs_issued": issued},
+        counters={"macs": shape.m * shape.n * kept, "macs_issued": issued} | skipped,
     )
 
 
@@ -201,11 +234,11 @@ class _Panels:
         along_n = tiling.rows if tiling.swapped else tiling.columns
         self.m_sizes = [_cut(rows, along_m) for rows in shape.group_rows]
         self.n_sizes = _cut(shape.n, along_n)
-        x_bytes, w_bytes = DTYPE_BYTES[shape.dtype], DTYPE_BYTES[shape.weight_dtype]
         m_all = np.concatenate(self.m_sizes)
         self.n_x_tiles = len(m_all) * self.n_k
-        x_tiles = (m_all[:, None] * k_sizes[None, :] * x_bytes).ravel()
-        w_tiles = (self.n_sizes[:, None] * k_sizes[None, :] * w_bytes).ravel()
+        x_tiles = (m_all[:, None] * k_sizes[None, :] * DTYPE_BYTES[shape.dtype]).ravel()
+        w_row_bytes = np.asarray([shape.weights.row_bytes(k) for k in k_sizes.tolist()], np.int64)
+        w_tiles = (self.n_sizes[:, None] * w_row_bytes[None, :]).ravel()
         active = [rows for rows in shape.group_rows if rows]
         self.tile_bytes = np.concatenate([x_tiles] + [w_tiles] * len(active)).astype(np.int64)
 
@@ -292,18 +325,20 @@ def _class_row(
     row = np.zeros(sm.N_CLASS, np.int64)
     step = k_tile(shape)
     end = shape.k - step * (n_steps(shape) - 1) if has_k_end else step
-    x_bytes, w_bytes = DTYPE_BYTES[shape.dtype], DTYPE_BYTES[shape.weight_dtype]
+    x_bytes, weights = DTYPE_BYTES[shape.dtype], shape.weights
     n_groups = tiling.n_groups
     for k, read, into in ((step, sm.C_READ, sm.C_IN), (end, sm.C_READ_LAST, sm.C_IN_LAST)):
-        small, large = sorted((size[0] * k * x_bytes, size[1] * k * w_bytes))
+        small, large = sorted((size[0] * k * x_bytes, size[1] * weights.row_bytes(k)))
         row[into] = small + large
         row[read] = small + large // tiling.cluster
-    cycles = (
-        machine.matrix_cycles(tiling.rows, tiling.columns, step, shape.dtype) + machine.matrix_issue_overhead_cycles
-    )
+    # Weights in another format than the operands' pass the vector unit first, and the matrix unit's turn is the second.
+    time, macs = (sm.C_TENSOR2, sm.C_MACS2) if weights.converted else (sm.C_TENSOR1, sm.C_MACS1)
+    conversion_ops = -(-_conversion_ops(machine, shape, tiling) // n_groups)
     row[sm.C_STEPS] = steps
-    row[sm.C_TENSOR1] = machine.fs(cycles / n_groups)
-    row[sm.C_MACS1] = tiling.rows * tiling.columns * step // n_groups
+    row[sm.C_SIMT] = machine.fs(conversion_ops / machine.fma_rate)
+    row[sm.C_OPS] = conversion_ops
+    row[time] = machine.fs(_matrix_cycles(machine, shape, tiling) / n_groups)
+    row[macs] = tiling.rows * tiling.columns * weights.kept(step) // n_groups
     out_bytes = PARTIAL_BYTES if tiling.split > 1 else shape.output_bytes_per_element
     ops = int(tiling.rows * tiling.columns * machine.epilogue_ops_per_element) // n_groups
     row[sm.C_EPILOGUE] = machine.fs(ops / machine.fma_rate)

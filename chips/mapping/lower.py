@@ -6,10 +6,12 @@ from collections.abc import Callable, Hashable, Sequence
 
 from dieshot.chips.mapping import attention, gemm, stream
 from dieshot.chips.mapping.machine import DTYPE_BYTES, GpuMachine
+from dieshot.chips.mapping.weights import WeightLayout
 from dieshot.chips.parts.tile_kernel import TileKernel
 from dieshot.traces.operator import Operator
 
 Choice = Sequence[TileKernel]
+SKIPPED = "2:4"  # the zeros that a matrix unit can leave out; others it multiplies
 COLLECTIVES = ("all_reduce", "all_gather", "send_recv")
 
 
@@ -24,7 +26,9 @@ def region_key(operator: Operator, resident_bytes: int) -> Hashable:
         if shape.is_decode:
             dims["kv_len"] = attention.kv_pages(shape)
     traffic = (operator.input_bytes, operator.weight_bytes, operator.output_bytes)
-    formats = (operator.dtype, operator.weight_dtype, operator.output_dtype, operator.kv_dtype)
+    formats: tuple[str | None, ...] = (operator.dtype, operator.weight_dtype, operator.output_dtype, operator.kv_dtype)
+    if operator.sparsity == SKIPPED:
+        formats = (*formats, SKIPPED)
     return (operator.kind, tuple(dims.items()), formats, traffic, operator.group_rows, resident_bytes)
 
 
@@ -38,12 +42,14 @@ def kernel_choices(machine: GpuMachine, operator: Operator, resident_bytes: int)
 
 def _gemm(machine: GpuMachine, operator: Operator, resident_bytes: int) -> list[Choice]:
     dims = operator.dims
+    skips = operator.sparsity == SKIPPED and machine.sparse_gain > 1
+    index_bits = machine.sparse_index_bits if skips else 0
     shape = gemm.GemmShape(
         group_rows=operator.group_rows or (dims["M"],),
         n=dims["N"],
         k=dims["K"],
         dtype=operator.dtype,
-        weight_dtype=operator.weight_dtype or operator.dtype,
+        weights=WeightLayout(operator.weight_dtype or operator.dtype, operator.dtype, index_bits),
         output_bytes_per_element=DTYPE_BYTES[operator.output_dtype],
         resident_x_bytes=resident_bytes,
     )

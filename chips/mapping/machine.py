@@ -17,6 +17,8 @@ class GpuMachine:
 
     timing: DieTiming
     mac_rate: Mapping[str, int]
+    sparse_gain: int
+    sparse_index_bits: int
     warp_mma_fraction: float
     fma_rate: int
     transcendental_rate: int
@@ -30,6 +32,7 @@ class GpuMachine:
     softmax_ops_per_score: float
     rope_ops_per_element: float
     elementwise_ops_factor: float
+    conversion_ops_per_weight: float
     matrix_issue_overhead_cycles: int
     matrix_prologue_fs: int
     attention_prologue_fs: int
@@ -45,19 +48,21 @@ class GpuMachine:
         whole = int(cycles)
         return (whole + (cycles > whole)) * self.timing.period_fs
 
-    def matrix_cycles(self, rows: int, columns: int, k: int, dtype: str) -> float:
+    def matrix_cycles(self, rows: int, columns: int, k: int, dtype: str, sparse_row_bytes: int = 0) -> float:
         """Return the cycles in which the matrix unit multiplies (rows x k) by (k x columns) out of shared memory.
 
         Warp-group instructions of 64 rows read both operands from shared memory, which bounds narrow tiles; tiles below
-        64 rows use warp-level instructions at a fraction of the rate.
+        64 rows use warp-level instructions at a fraction of the rate. sparse_row_bytes: of one of the rows where they
+        are 2:4-compressed, 0 where they are not.
         """
-        element_bytes = DTYPE_BYTES[dtype]
+        column_bytes = k * DTYPE_BYTES[dtype]
+        rate = self.mac_rate[dtype] * (self.sparse_gain if sparse_row_bytes else 1)
         if rows < GROUP_ROWS:
-            return rows * columns * k / (self.mac_rate[dtype] * self.warp_mma_fraction)
+            return rows * columns * k / (rate * self.warp_mma_fraction)
         n_groups = rows // GROUP_ROWS
-        multiply = GROUP_ROWS * columns * k / self.mac_rate[dtype]
-        read = (GROUP_ROWS + columns) * k * element_bytes / self.shared_memory_bytes_per_cycle
-        return n_groups * max(multiply, read)
+        multiply = GROUP_ROWS * columns * k / rate
+        read_bytes = GROUP_ROWS * (sparse_row_bytes or column_bytes) + columns * column_bytes
+        return n_groups * max(multiply, read_bytes / self.shared_memory_bytes_per_cycle)
 
     def energies(self, dtype: str | None) -> dict[str, int]:
         """Return the event energies by component kind for matrix work in `dtype`."""

@@ -34,11 +34,20 @@ MIN_SHARED_MEMORY = 32 * 1024
 MIN_L2 = 1 << 20
 
 
+class Sparsity(Schema):
+    """Weights of which two in four are zero: rate against dense ones, and the index stored beside each kept value."""
+
+    gain: Count
+    index_bits: Count
+
+
 class Multiprocessor(Schema):
-    """One SM. `mac_rate`: dense multiply-accumulates a cycle by number format of the operands."""
+    """One SM. `mac_rate`: dense multiply-accumulates a cycle by number format of the operands. `sparsity`: where the
+    matrix unit skips the zeros of 2:4 weights."""
 
     count: Count
     mac_rate: dict[str, MacsPerCycle]
+    sparsity: Sparsity | None = None
     warp_mma_fraction: Ratio
     fma_rate: OpsPerCycle
     transcendental_rate: OpsPerCycle
@@ -94,6 +103,7 @@ class Software(Schema):
     softmax_ops_per_score: Factor
     rope_ops_per_element: Factor
     elementwise_ops_factor: Factor
+    conversion_ops_per_weight: Factor
     matrix_issue_overhead: Cycles
     candidates_simulated: Count
 

@@ -53,9 +53,14 @@ class Bounds:
 
 
 def roofline(operator: Operator, peaks: Mapping[str, float]) -> Roofline:
-    """Return the roofline of one rank's operator; only bytes that must come from memory count (weights, KV cache)."""
-    compute = operator.macs / peaks[f"mac:{operator.dtype}"] if operator.macs else 0.0
-    memory = (operator.weight_bytes + operator.kv_read_bytes) / peaks["memory"]
+    """Return the roofline of one rank's operator; only bytes that must come from memory count (weights, KV cache).
+
+    A chip that skips the zeros of the operator's pattern ('skips:2:4' among its peaks) needs neither multiply nor read
+    them.
+    """
+    share = operator.density if f"skips:{operator.sparsity}" in peaks else 1.0
+    compute = share * operator.macs / peaks[f"mac:{operator.dtype}"] if operator.macs else 0.0
+    memory = (share * operator.weight_bytes + operator.kv_read_bytes) / peaks["memory"]
     return Roofline(compute, memory, _link_seconds(operator, peaks))
 
 

@@ -8,6 +8,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from dieshot.chips.gpu import Gpu
 from dieshot.chips.mapping import attention, gemm
+from dieshot.chips.mapping.weights import WeightLayout
 from dieshot.chips.parts.die import Outcome, run_kernel
 from dieshot.chips.parts.tile_kernel import TileKernel
 from dieshot.simulator.studies.setup import set_up
@@ -27,7 +28,7 @@ def simulate(chip: Gpu, kernel: TileKernel, record: bool) -> Outcome:
 @pytest.mark.parametrize("record", [False, True])
 @pytest.mark.parametrize(("m", "n", "k"), [(8192, 8192, 8192), (1024, 7168, 8192), (1, 7168, 8192)])
 def test_gemm_region(benchmark: BenchmarkFixture, chip: Gpu, m: int, n: int, k: int, record: bool) -> None:
-    shape = gemm.GemmShape((m,), n, k, "fp8", "fp8", 2)
+    shape = gemm.GemmShape((m,), n, k, "fp8", WeightLayout("fp8", "fp8"), 2)
     kernel = gemm.build(chip.machine, shape, gemm.candidates(chip.machine, shape)[0])
     outcome = benchmark.pedantic(simulate, (chip, kernel, record), rounds=3, warmup_rounds=1)
     assert outcome.duration_fs > 0
