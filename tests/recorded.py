@@ -59,13 +59,18 @@ class Recorded:
         return [json.loads(text) for text in self.text("cells/counters")]
 
 
-def record(system: str, folder: Path, batch: int, tp: int | None = None, pp: int | None = None) -> Recorded:
-    """Run the small model on a system with its own precision and partition, or another, and read the file."""
+def record(
+    system: str, folder: Path, batch: int, tp: int | None = None, pp: int | None = None, **formats: Any
+) -> Recorded:
+    """Run the small model on a system with its own precision and partition, or another, and read the file.
+
+    formats: precision, kv_precision, sparsity and density as for a run.
+    """
     config = folder / "config.json"
     config.write_text(json.dumps(MODEL))
     file = folder / "run.h5"
-    asked = {"prompt": PROMPT, "generate": GENERATE, "output": file}
-    done = run(system, str(config), batch=batch, tensor_parallel=tp, pipeline_parallel=pp, **asked)  # type: ignore[arg-type]
+    asked = {"prompt": PROMPT, "generate": GENERATE, "output": file, **formats}
+    done = run(system, str(config), batch=batch, tensor_parallel=tp, pipeline_parallel=pp, **asked)
     with h5py.File(file) as opened:
         return Recorded(done, parts_of(system, config, done), tables_of(opened), int(opened.attrs["duration_fs"]), file)
 
@@ -74,7 +79,7 @@ def parts_of(system: str, config: Path, done: Run) -> Partition:
     """Return the partition of a micro-batch that a run must have carried out."""
     told, model = done.summary, load_model_config(config)
     degrees = Degrees(told["tensor_parallel"], told["pipeline_parallel"])
-    formats = {"precision": told["precision"], "kv_precision": told["kv_precision"]}
+    formats = {key: told[key] for key in ("precision", "kv_precision", "sparsity", "density")}
     batch = told["batch"] // told["micro_batches"]
     trace: Trace = build_trace(model, batch=batch, prompt=PROMPT, generate=GENERATE, **formats)
     return split(set_up(system), trace, degrees, told["micro_batches"]).parts

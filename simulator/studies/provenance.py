@@ -14,7 +14,7 @@ from dieshot.simulator.studies.split import Split
 from dieshot.traces import trace_text
 
 LIBRARIES = ("numpy", "numba", "simpy", "h5py", "networkx")
-TRACE_OPTIONS = ("batch", "prompt", "generate", "precision", "kv_precision", "seed", "routing")
+TRACE_OPTIONS = ("batch", "prompt", "generate", "precision", "kv_precision", "seed", "routing", "sparsity", "density")
 SHORT_OPTIONS = {"tensor_parallel": "tp", "pipeline_parallel": "pp"}
 KIB = 1024
 

@@ -35,6 +35,8 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "generate": trace.generate,
         "precision": trace.precision,
         "kv_precision": trace.kv_precision,
+        "sparsity": trace.sparsity,
+        "density": trace.density,
         "tensor_parallel": parts.tensor_parallel,
         "pipeline_parallel": parts.pipeline_parallel,
         "chips": over.n_chips,
@@ -90,7 +92,13 @@ def _operators(ledger: Ledger, end_fs: int) -> list[dict[str, Any]]:
 
 def _assumed(setup: SystemSetup) -> list[dict[str, Any]]:
     return [
-        {"path": f"{prefix}.{record.path}", "value": record.value, "unit": record.unit, "why": record.why}
+        {
+            "path": f"{prefix}.{record.path}",
+            "value": record.value,
+            "unit": record.unit,
+            "range": record.range and list(record.range),
+            "why": record.why,
+        }
         for prefix, resolved in setup.resolved.items()
         for record in resolved.assumed_read()
     ]
