@@ -11,6 +11,7 @@ import simpy
 from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
 from dieshot.chips.parts.fabric import FLAG_BYTES, FLIT_BYTES, LONGEST_FS
 from dieshot.chips.parts.grid import AXES, Grid, grid_of
+from dieshot.chips.parts.grid_log import Carried, GridLog
 from dieshot.chips.parts.grid_schedule import (
     HALVES,
     Line,
@@ -22,7 +23,6 @@ from dieshot.chips.parts.grid_schedule import (
     send,
     stages_along,
 )
-from dieshot.chips.parts.lane_log import Carried, LaneLog
 from dieshot.chips.parts.schedule import Plan
 from dieshot.kernels.collective import MIB
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
@@ -188,7 +188,7 @@ class Torus(Fabric):
     def _cell(self, operator: Operator, group: int, part: Grid, trial: Trial, record: bool) -> Cell:
         duration_fs = -(-trial.end_fs // self.local.period_fs) * self.local.period_fs
         n_alike = 1 if operator.kind == "send_recv" else part.n_chips  # of the two ends, one is this stage's
-        log = LaneLog(trial.carried, part.n_chips, n_alike, 2 * len(part.sides), self.fs_per_mib)
+        log = GridLog(trial.carried, part.n_chips, n_alike, 2 * len(part.sides), self.fs_per_mib)
         return Cell(
             (operator.kind, operator.output_bytes, group, trial.algorithm),
             f"{operator.kind} {trial.algorithm} {operator.output_bytes} B on {group} ({part.topology})",
