@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dieshot import __version__
-from dieshot.simulator.cli import cycles, describe, failure, micro, replay, run, show, trace
+from dieshot.simulator.cli import cycles, describe, failure, micro, replay, run, sensitivity, show, trace
 from dieshot.simulator.cli import list as listing
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "trace": trace.trace,
     "replay": replay.replay,
+    "sensitivity": sensitivity.sensitivity,
     "cycles": cycles.cycles,
     "show": show.show,
     "list": listing.list_catalog,
