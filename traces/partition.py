@@ -7,7 +7,9 @@ from dieshot.traces.dtype import bytes_of, precision_named
 from dieshot.traces.error import TraceError, show
 from dieshot.traces.make import make_operator
 from dieshot.traces.operator import PREVIOUS, RESIDUAL, Operator
-from dieshot.traces.shard import check_tensor_parallel, kv_heads_per_rank, rank_part
+from dieshot.traces.shard import rank_part
+from dieshot.traces.share import check_tensor_parallel, share_of
+from dieshot.traces.spread import spread_layers
 from dieshot.traces.trace import HEAD, LAYERS, SEND, TAIL, Block, Step, Trace
 from dieshot.traces.work import Formats
 
@@ -48,7 +50,8 @@ class Partition:
             return 0
         kv_len = self.stages[stage].steps[-1].kv_len
         positions = min(kv_len, model.sliding_window) if model.sliding_window else kv_len
-        n_elements = 2 * self.trace.batch * positions * kv_heads_per_rank(model, self.tensor_parallel) * model.head_dim
+        kv_heads = share_of(model, self.tensor_parallel).kv_heads
+        n_elements = 2 * self.trace.batch * positions * kv_heads * model.head_dim
         return self.stages[stage].layers * bytes_of(n_elements, self.trace.kv_precision)
 
     def _shared_head_bytes(self, blocks: tuple[Block, ...]) -> int:
@@ -59,20 +62,23 @@ class Partition:
         return _resident_bytes(tuple(op for op in blocks[-1].operators if op.name == "lm_head"))
 
 
-def partition(trace: Trace, tensor_parallel: int, pipeline_parallel: int) -> Partition:
-    """Split the trace. Layers are spread over the stages as evenly as possible, the first stages take the remainder.
+def partition(trace: Trace, tensor_parallel: int, pipeline_parallel: int, pad: bool = False) -> Partition:
+    """Split the trace. Layers are spread over the stages as `spread_layers` says.
 
     All ranks of a stage do the same work, so one operator list stands for them all. KV heads fewer than ranks are
-    copied. Each stage but the last ends in a send_recv of what the next one reads (the last operator's output and
-    the residual stream, in full from every rank to its counterpart); the sampled token's way back is not counted.
-    Raises TraceError when the heads or the feed-forward width do not divide, or when stages outnumber layers.
+    copied. pad: heads and feed-forward widths that do not divide are padded up (`share_of`), so that every rank does
+    what the largest has to. Each stage but the last ends in a send_recv of what the next one reads (the last operator's
+    output and the residual stream, in full from every rank to its counterpart); the sampled token's way back is not
+    counted.
+    Raises TraceError when the heads or the feed-forward width do not divide (unless padded), or when stages outnumber
+    layers.
     """
-    _check_degrees(trace, tensor_parallel, pipeline_parallel)
+    _check_degrees(trace, tensor_parallel, pipeline_parallel, pad)
     if tensor_parallel == pipeline_parallel == 1:
         stage = Stage(0, trace.model.num_hidden_layers, 1, trace.steps)
         return Partition(trace, 1, 1, (stage,))
-    layers = _spread(trace.model.num_hidden_layers, pipeline_parallel)
     ranks = _RankBlocks(trace, tensor_parallel)
+    layers = ranks.layers(pipeline_parallel)
     stages = tuple(
         Stage(index, n_layers, tensor_parallel, tuple(ranks.steps(index, n_layers, pipeline_parallel)))
         for index, n_layers in enumerate(layers)
@@ -94,6 +100,11 @@ class _RankBlocks:
         self._operators: dict[int, tuple[Operator, ...]] = {}
         self._blocks: dict[tuple[int, int], Block] = {}
         self._sends: dict[tuple[int, int], Block] = {}
+
+    def layers(self, pp: int) -> list[int]:
+        """Return the layers of each stage, by the bytes of parameters that a rank stores."""
+        head, layer, tail = (_resident_bytes(self._block(block, 1).operators) for block in self._trace.steps[0].blocks)
+        return spread_layers(self._trace.model.num_hidden_layers, pp, layer, head, tail)
 
     def steps(self, stage: int, n_layers: int, pp: int) -> Iterator[Step]:
         """Yield the steps of one stage."""
@@ -150,21 +161,17 @@ def _resident_bytes(operators: tuple[Operator, ...]) -> int:
     return sum(operator.resident_weight_bytes for operator in operators)
 
 
-def _spread(n_layers: int, n_stages: int) -> list[int]:
-    each, remainder = divmod(n_layers, n_stages)
-    return [each + 1] * remainder + [each] * (n_stages - remainder)
-
-
-def _check_degrees(trace: Trace, tp: int, pp: int) -> None:
+def _check_degrees(trace: Trace, tp: int, pp: int, pad: bool) -> None:
     model = trace.model
     for key, value, high in (
-        ("tensor_parallel", tp, model.num_attention_heads),
+        ("tensor_parallel", tp, model.ffn if pad else model.num_attention_heads),
         ("pipeline_parallel", pp, model.num_hidden_layers),
     ):
         if type(value) is not int or not 1 <= value <= high:
             problem = f"expected an integer from 1 to {high} for {model.name}, got {show(value)}"
             raise TraceError("partition", key, problem)
-    check_tensor_parallel(model, tp)
+    if not pad:
+        check_tensor_parallel(model, tp)
     # Built traces are of this form; one from a file need not be.
     for step in trace.steps:
         names = [(block.name, block.repeat) for block in step.blocks]

@@ -7,25 +7,9 @@ from dieshot.traces.config import ModelConfig
 from dieshot.traces.error import TraceError
 from dieshot.traces.make import make_operator
 from dieshot.traces.operator import Operator
+from dieshot.traces.share import share_of
 from dieshot.traces.sparsity import Sparsity
 from dieshot.traces.work import Formats
-
-
-def check_tensor_parallel(model: ModelConfig, tp: int) -> None:
-    """Raise TraceError unless `tp` divides the heads and the feed-forward width and fits the KV heads."""
-    if _fits(model, tp):
-        return
-    possible = ", ".join(str(n) for n in range(1, model.num_attention_heads + 1) if _fits(model, n))
-    heads = f"{model.num_attention_heads} heads ({model.num_key_value_heads} KV heads)"
-    problem = (
-        f"{tp} does not fit {heads} and feed-forward width {model.ffn} of {model.name}, expected one of {possible}"
-    )
-    raise TraceError("partition", "tensor_parallel", problem)
-
-
-def kv_heads_per_rank(model: ModelConfig, tp: int) -> int:
-    """Return the KV heads of a rank; where there are fewer than ranks, each rank keeps a copy of one."""
-    return max(1, model.num_key_value_heads // tp)
 
 
 def rank_part(
@@ -64,20 +48,24 @@ def shard_operator(operator: Operator, model: ModelConfig, tp: int) -> Operator:
 
 
 def _rank_dims(operator: Operator, model: ModelConfig, tp: int) -> Mapping[str, int]:
-    dims = operator.dims
+    dims, share = operator.dims, share_of(model, tp)
     if operator.shard == "replicate":
         return dims
     if operator.shard == "heads":
         _check_against(operator, "heads", model.num_attention_heads)
         _check_against(operator, "kv_heads", model.num_key_value_heads)
-        return {**dims, "heads": _divided(operator, "heads", tp), "kv_heads": kv_heads_per_rank(model, tp)}
+        return {**dims, "heads": share.heads, "kv_heads": share.kv_heads}
     if operator.shard == "vocab":
         return _vocab_dims(operator, tp)
     if "k_proj" in operator.fused:
         _check_against(operator, "N", (model.num_attention_heads + 2 * model.num_key_value_heads) * model.head_dim)
-        n_heads = model.num_attention_heads // tp + 2 * kv_heads_per_rank(model, tp)
-        return {**dims, "N": n_heads * model.head_dim}
+        return {**dims, "N": (share.heads + 2 * share.kv_heads) * model.head_dim}
+    if "o_proj" in operator.fused:
+        _check_against(operator, "K", model.num_attention_heads * model.head_dim)
+        return {**dims, "K": share.heads * model.head_dim}
     key = "ffn" if operator.kind == "activation" else "K" if operator.shard in ("row", "experts_row") else "N"
+    if dims[key] % model.ffn == 0:
+        return {**dims, key: dims[key] // model.ffn * share.ffn}
     return {**dims, key: _divided(operator, key, tp)}
 
 
@@ -124,9 +112,3 @@ def _divided(operator: Operator, key: str, tp: int) -> int:
     if whole % tp:
         raise TraceError("partition", "tensor_parallel", f"{tp} does not divide {key} {whole} of {operator.name!r}")
     return whole // tp
-
-
-def _fits(model: ModelConfig, tp: int) -> bool:
-    kv_heads = model.num_key_value_heads
-    heads_fit = model.num_attention_heads % tp == 0 and (kv_heads % tp == 0 or tp % kv_heads == 0)
-    return heads_fit and model.ffn % tp == 0

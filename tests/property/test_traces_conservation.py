@@ -135,7 +135,7 @@ def stored_over_ranks(op: Operator, part: Partition) -> int:
 def test_layers_add_up_and_every_reader_has_a_producer(drawn: tuple[Path, str, int, int]) -> None:
     part = split(drawn)
     assert sum(stage.layers for stage in part.stages) == part.trace.model.num_hidden_layers
-    assert max(s.layers for s in part.stages) - min(s.layers for s in part.stages) <= 1
+    assert min(s.layers for s in part.stages) >= 1
     for stage in part.stages:
         assert len(stage.steps) == len(part.trace.steps)
         for block in stage.steps[-1].blocks:
