@@ -82,7 +82,7 @@ def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int)
         if setup.chip.divisible:
             bound += ", or --tp 1, as a chip is divided into stages only"
         raise InputError(problem, key="--tp x --pp", value=tp * pp, expected=bound)
-    parts = partition(trace, tp, pp)
+    parts = partition(trace, tp, pp, pad=setup.chip.pads_shards)
     needs = [_Need.of_stage(parts, stage, micro_batches) for stage in parts.stages]
     _check_total(setup, parts, needs, micro_batches)
     try:
