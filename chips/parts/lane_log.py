@@ -1,90 +1,46 @@
-"""What the links of a grid did, told as the lines of one chip: when the busiest chip's were busy, and the mean bytes.
-
-In a torus all chips act alike. In a mesh those at the border send less; so that a line times the chips is what all
-links carried, every line tells the time of the chip that sends most that way, and the mean bytes of all chips.
-"""
+"""Intervals of one line of the log, gathered one by one in order of time, like neighbours joined."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-from dieshot.chips.parts.activity import Rows
-from dieshot.kernels.collective import MIB
-from dieshot.simulator.engine.cell import BUSY, STALL_LAUNCH, STALL_LINK, Activity
-
-Interval = tuple[int, int, int, int]  # start fs, end fs, state, bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """Bytes that a chip had ready for one of its links (lane) at `begin_fs`."""
-
-    chip: int
-    lane: int
-    begin_fs: int
-    bytes: int
+from dieshot.simulator.engine.cell import Activity
 
 
 class LaneLog:
-    """Lines of one chip, one for each lane, from what `n_chips` sent; the mean is over `n_alike` of them."""
+    """The line of one part: what it did, and what it waited for."""
 
-    def __init__(self, carried: Sequence[Carried], n_chips: int, n_alike: int, n_lanes: int, fs_per_mib: int) -> None:
-        self._carried = carried
-        self._fs_per_mib = fs_per_mib
-        self.sent_bytes: Rows = np.zeros((n_lanes, n_chips), np.int64)
-        for each in carried:
-            self.sent_bytes[each.lane, each.chip] += each.bytes
-        self.mean_bytes = [-(-int(total) // n_alike) for total in self.sent_bytes.sum(axis=1)]
+    def __init__(self, component: int) -> None:
+        self.component = component
+        self.rows: list[list[int]] = []
 
-    def busy(self, lane: int, chip: int) -> list[tuple[int, int, int]]:
-        """Return start, end (fs) and bytes of what a chip's link carried: first come first served."""
-        free_fs, found = 0, []
-        own = (each for each in self._carried if each.lane == lane and each.chip == chip)
-        for each in sorted(own, key=lambda each: each.begin_fs):
-            start_fs = max(each.begin_fs, free_fs)
-            free_fs = start_fs + each.bytes // MIB * self._fs_per_mib + each.bytes % MIB * self._fs_per_mib // MIB
-            found.append((start_fs, free_fs, each.bytes))
-        return found
+    @property
+    def end_fs(self) -> int:
+        """When the last interval ends."""
+        return self.rows[-1][1] if self.rows else 0
 
-    def activity(self, first_component: int, launch_fs: int, record: bool) -> Activity:
-        """Return the intervals of the lines: launch, busy, and between what is sent a wait for what comes."""
-        rows: list[tuple[int, ...]] = []
-        for lane, sent in enumerate(self.sent_bytes if record else ()):
-            if sent.any():
-                intervals = _joined(self.busy(lane, int(sent.argmax())), launch_fs)
-                rows += [(first_component + lane, *each) for each in _scaled(intervals, self.mean_bytes[lane])]
-        if not rows:
-            return Activity.empty()
-        table = np.array(rows, np.int64)
-        component, start, end, state, amount = (np.ascontiguousarray(column) for column in table.T)
-        ones = np.ones(len(rows), np.int64)
+    def add(self, start_fs: int, end_fs: int, state: int, amount: int = 0) -> None:
+        """Add an interval; what earlier ones cover of it is left out, one that follows in the same state is joined."""
+        start_fs = max(start_fs, self.end_fs)
+        if end_fs <= start_fs:
+            if amount and self.rows:
+                self.rows[-1][3] += amount
+            return
+        if self.rows and self.rows[-1][1] == start_fs and self.rows[-1][2] == state:
+            self.rows[-1][1] = end_fs
+            self.rows[-1][3] += amount
+        else:
+            self.rows.append([start_fs, end_fs, state, amount])
+
+    def activity(self, until_fs: int) -> Activity:
+        """Return the intervals up to a time."""
+        rows = np.array([row for row in self.rows if row[0] < until_fs] or np.empty((0, 4)), np.int64).reshape(-1, 4)
         return Activity(
-            component.astype(np.int32), start, end, state.astype(np.int8), amount, ones, np.zeros_like(ones)
+            np.full(len(rows), self.component, np.int32),
+            np.ascontiguousarray(rows[:, 0]),
+            np.minimum(rows[:, 1], until_fs),
+            rows[:, 2].astype(np.int8),
+            np.ascontiguousarray(rows[:, 3]),
+            np.ones(len(rows), np.int64),
+            np.zeros(len(rows), np.int64),
         )
-
-
-def _joined(busy: Sequence[tuple[int, int, int]], launch_fs: int) -> list[Interval]:
-    found: list[Interval] = [(0, launch_fs, STALL_LAUNCH, 0)] if launch_fs else []
-    at_fs = launch_fs
-    for start_fs, end_fs, bytes_ in busy:
-        if start_fs > at_fs:
-            found.append((at_fs, start_fs, STALL_LINK, 0))
-        elif found and found[-1][2] == BUSY:
-            first_fs, _, _, before = found.pop()
-            start_fs, bytes_ = first_fs, before + bytes_
-        if end_fs > start_fs or bytes_:
-            found.append((start_fs, end_fs, BUSY, bytes_))
-        at_fs = end_fs
-    return found
-
-
-def _scaled(intervals: Sequence[Interval], mean_bytes: int) -> list[Interval]:
-    """Return the intervals with amounts in the same proportions that sum to `mean_bytes`."""
-    whole, so_far, found = sum(each[3] for each in intervals), 0, []
-    for start_fs, end_fs, state, bytes_ in intervals:
-        before, so_far = so_far, so_far + bytes_
-        found.append((start_fs, end_fs, state, so_far * mean_bytes // whole - before * mean_bytes // whole))
-    return found

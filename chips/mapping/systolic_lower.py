@@ -1,0 +1,100 @@
+"""From an operator to the plans that a compiler would weigh, and from plans to the program of a stretch."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from dieshot.chips.mapping import systolic_attention, systolic_gemm, systolic_vector
+from dieshot.chips.mapping.systolic_machine import Plan, SystolicMachine
+from dieshot.chips.parts.core_program import AFTER, NONE, OPERATOR, CoreProgram
+from dieshot.simulator.engine.chip import UnsupportedError
+from dieshot.traces.operator import Operator
+
+
+def operator_key(machine: SystolicMachine, operator: Operator) -> Hashable:
+    """Return what tells operators apart on a chip; decode attention reads whole pages of the cache."""
+    dims = dict(operator.dims)
+    if operator.kind == "attention" and operator.dims["q_len"] == 1:
+        dims["kv_len"] = systolic_attention.pages(machine, attention_shape(operator))
+    sizes = (tuple(operator.inputs.values()), operator.weight_bytes, operator.output_bytes)
+    formats = (operator.dtype, operator.weight_dtype, operator.output_dtype, operator.kv_dtype)
+    return (operator.kind, tuple(dims.items()), formats, sizes, operator.group_rows, operator.shard)
+
+
+def refuse(machine: SystolicMachine, operator: Operator) -> None:
+    """Raise UnsupportedError for an operator that the arrays cannot multiply."""
+    rates = machine.p.mxu.mac_rate
+    if operator.macs and operator.dtype not in rates:
+        raise UnsupportedError(
+            f"{machine.p.name} has no matrix unit for {operator.dtype} (operator {operator.name}); "
+            f"it multiplies {', '.join(sorted(rates))}"
+        )
+
+
+def plans(machine: SystolicMachine, operator: Operator) -> list[Plan]:
+    """Return the plans worth simulating, best by closed form first."""
+    if operator.kind in ("gemm", "grouped_gemm"):
+        shape = gemm_shape(machine, operator)
+        best = systolic_gemm.candidates(machine, shape)[: machine.p.software.candidates_simulated]
+        return [systolic_gemm.build(machine, shape, tiling) for tiling in best]
+    if operator.kind == "attention":
+        return [systolic_attention.build(machine, attention_shape(operator))]
+    return [systolic_vector.build(machine, operator)]
+
+
+def gemm_shape(machine: SystolicMachine, operator: Operator) -> systolic_gemm.GemmShape:
+    """Return the shape of a GEMM, grouped or not."""
+    dims = operator.dims
+    rows = tuple(n for n in operator.group_rows if n) if operator.group_rows else (dims["M"],)
+    return systolic_gemm.GemmShape(
+        rows=rows,
+        n=dims["N"],
+        k=dims["K"],
+        dtype=operator.dtype,
+        weight_dtype=operator.weight_dtype or operator.dtype,
+        output_dtype=operator.output_dtype,
+        weight_bytes=operator.weight_bytes,
+        shard_k=operator.shard in ("row", "experts_row") and machine.n_cores > 1,
+        spilled_in=machine.spilled(operator.input_bytes) > 0,
+        spilled_out=machine.spilled(operator.output_bytes) > 0,
+    )
+
+
+def attention_shape(operator: Operator) -> systolic_attention.AttentionShape:
+    """Return the shape of an attention operator."""
+    dims = operator.dims
+    return systolic_attention.AttentionShape(
+        batch=dims["batch"],
+        q_len=dims["q_len"],
+        kv_len=dims["kv_len"],
+        heads=dims["heads"],
+        kv_heads=dims["kv_heads"],
+        head_dim=dims["head_dim"],
+        causal=bool(dims["causal"]),
+        window=dims["window"],
+        dtype=operator.dtype,
+        kv_dtype=operator.kv_dtype or operator.dtype,
+        from_cache=operator.kv_dtype is not None,
+        input_bytes=operator.input_bytes,
+        output_bytes=operator.output_bytes,
+    )
+
+
+def joined(machine: SystolicMachine, stretch: Sequence[Plan], loaded_bytes: int = 0) -> CoreProgram:
+    """Return the program of plans that follow each other after a collective."""
+    parts = []
+    first = 0
+    for number, plan in enumerate(stretch):
+        steps = plan.steps.copy()
+        steps[:, OPERATOR] = number
+        steps[:, AFTER] = np.where(steps[:, AFTER] == NONE, NONE, steps[:, AFTER] + first)
+        parts.append(steps)
+        first += len(steps)
+    issue = [plan.issue_fs for plan in stretch]
+    issue[0] += machine.p.program.region
+    resident = max(plan.resident_bytes for plan in stretch)
+    return CoreProgram(
+        np.concatenate(parts), tuple(issue), tuple(plan.exchange_fs for plan in stretch), loaded_bytes, resident
+    )

@@ -1,0 +1,231 @@
+"""Chips of weight-stationary arrays (TPUs, NeuronCores): each stretch between collectives is one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dieshot.chips.mapping.systolic_lower import joined, operator_key, plans, refuse
+from dieshot.chips.mapping.systolic_machine import Plan, SystolicMachine, issued_macs
+from dieshot.chips.parameters.systolic import SystolicParameters, check_feasible, path_fs
+from dieshot.chips.parts.array import ArrayTiming
+from dieshot.chips.parts.core_program import DmaTiming, SystolicTiming
+from dieshot.chips.parts.dram_channel import ControllerPolicy
+from dieshot.chips.parts.hbm import MIB, HbmDesign, hbm_design
+from dieshot.chips.parts.systolic_die import DMA, MXU, N_LINES, SEQUENCER, VECTOR, VMEM, ProgramRun, run_program
+from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
+from dieshot.simulator.engine.chip import Chip, OperatorOutcome
+from dieshot.simulator.engine.clock import FS_PER_SECOND, Clock, transfer_fs
+from dieshot.simulator.engine.cut import cut
+from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.machine import StepLike
+from dieshot.traces.operator import Operator
+
+
+@dataclass(frozen=True, slots=True)
+class SystolicState:
+    """What one stretch leaves to the next: bytes of coming weights that are in the scratchpads already."""
+
+    prefetched_bytes: int = 0
+
+
+class Systolic(Chip[SystolicState]):
+    """One chip; cells are kept by their key, so that equal stretches are simulated once."""
+
+    Parameters = SystolicParameters
+    overlaps_operators = True
+    pads_shards = True
+    main_kind = "mxu"
+
+    def __init__(self, parameters: SystolicParameters) -> None:
+        check_feasible(parameters)
+        self.parameters = parameters
+        self.clock = Clock.from_hz(parameters.core_clock)
+        self.timing = _timing(parameters, self.clock)
+        self.machine = SystolicMachine(parameters, self.timing)
+        self._cells: dict[Hashable, tuple[Cell, ...]] = {}
+        self._chosen: dict[Hashable, Plan] = {}
+
+    @property
+    def memory_bytes(self) -> int:
+        """HBM capacity in bytes."""
+        return self.parameters.hbm.capacity
+
+    @property
+    def initial_state(self) -> SystolicState:
+        """Nothing fetched ahead."""
+        return SystolicState()
+
+    @property
+    def published_power_w(self) -> Mapping[str, float]:
+        """Thermal design power in W, where the document has one."""
+        tdp = self.parameters.power.tdp
+        return {"tdp": tdp / 1000} if tdp else {}
+
+    def peaks(self) -> Mapping[str, float]:
+        """Return MAC rates by format (MAC/s), DRAM bandwidth (B/s), vector rate (op/s)."""
+        p, design = self.parameters, self.timing.hbm
+        arrays = p.cores.count * p.mxu.count
+        rates = {f"mac:{dtype}": float(arrays * rate * p.core_clock) for dtype, rate in p.mxu.mac_rate.items()}
+        return rates | {
+            "memory": design.n_pins * MIB * FS_PER_SECOND / design.pin_fs_per_mib,
+            "vector": float(p.cores.count * p.vector.rate * p.vector.clock),
+        }
+
+    def components(self) -> Sequence[ComponentSpec]:
+        """Return one line for the like parts of all cores, and one for every pseudo-channel of the memory."""
+        return _components(self.parameters, self.timing)
+
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
+        """Refuse operators without a matrix unit; see Chip."""
+        blocks = {id(block): block for steps in stages for step in steps for block in step.blocks}
+        for block in blocks.values():
+            for operator in block.operators:
+                refuse(self.machine, operator)
+
+    def carry_out(
+        self, operator: Operator, state: SystolicState, record: bool = True
+    ) -> OperatorOutcome[SystolicState]:
+        """Simulate an operator by itself; see Chip."""
+        return self.carry_out_all((operator,), state, record)[0]
+
+    def carry_out_all(
+        self, operators: Sequence[Operator], state: SystolicState, record: bool = True
+    ) -> tuple[OperatorOutcome[SystolicState], ...]:
+        """Simulate a stretch as one program, and cut it at the ends of its operators; see Chip."""
+        key = (tuple(operator_key(self.machine, operator) for operator in operators), state, record)
+        if key not in self._cells:
+            chosen = [self._choose(operator) for operator in operators]
+            program = joined(self.machine, chosen, state.prefetched_bytes)
+            self._cells[key] = self._cut(key, operators, chosen, run_program(self.timing, program, record))
+        return tuple(OperatorOutcome((cell,), SystolicState()) for cell in self._cells[key])
+
+    def drain(self, state: SystolicState) -> tuple[Cell | None, SystolicState]:
+        """Nothing is under way after a program; see Chip."""
+        return None, state
+
+    def alongside(self, cell: Cell, operator: Operator, state: SystolicState) -> tuple[Cell, SystolicState]:
+        """Add the arrays' waiting for the links to a collective; see Chip."""
+        key = ("alongside", cell.key, state)
+        if key not in self._cells:
+            waiting = _waiting(cell.duration_fs)
+            merged = replace(
+                cell,
+                key=key,
+                activity=Activity.joined(waiting, cell.activity),
+                fj_per_amount=self._energies(None) | cell.fj_per_amount,
+            )
+            self._cells[key] = (merged,)
+        return self._cells[key][0], state
+
+    @property
+    def local_costs(self) -> LocalCosts:
+        """A collective begins and ends within the program; local copies go through the DRAM."""
+        program = self.parameters.program
+        local_fs_per_mib = round(MIB / self.timing.hbm.bytes_per_fs)
+        return LocalCosts(self.timing.period_fs, program.operator, program.drain, local_fs_per_mib)
+
+    def _choose(self, operator: Operator) -> Plan:
+        """Return the fastest of the plans worth simulating, each by itself on a quiet chip."""
+        refuse(self.machine, operator)
+        key = operator_key(self.machine, operator)
+        if key not in self._chosen:
+            found = plans(self.machine, operator)
+            times = [self._alone_fs(plan) for plan in found] if len(found) > 1 else [0]
+            self._chosen[key] = found[times.index(min(times))]
+        return self._chosen[key]
+
+    def _alone_fs(self, plan: Plan) -> int:
+        return run_program(self.timing, joined(self.machine, [plan]), record=False).ends_fs[-1]
+
+    def _cut(
+        self, key: Hashable, operators: Sequence[Operator], chosen: Sequence[Plan], run: ProgramRun
+    ) -> tuple[Cell, ...]:
+        cells = []
+        begin = 0
+        parts = cut(run.activity, run.ends_fs)
+        for index, (operator, plan, end) in enumerate(zip(operators, chosen, run.ends_fs, strict=True)):
+            counters = {"macs": operator.macs, "padded_macs": issued_macs(plan.steps) - operator.macs}
+            if index == len(operators) - 1:
+                counters |= run.counters
+            name = f"{operator.kind} " + "x".join(str(value) for value in operator.dims.values())
+            energies = self._energies(operator.dtype if operator.macs else None)
+            cells.append(Cell((key, index), name, operator.kind, end - begin, parts[index], energies, counters))
+            begin = end
+        return tuple(cells)
+
+    def _energies(self, dtype: str | None) -> dict[str, int]:
+        energy = self.parameters.energy
+        return {
+            "mxu": energy.mac[dtype] if dtype else 0,
+            "vector": energy.vector_op,
+            "vmem": energy.vmem,
+            "hbm_channel": round(energy.hbm * 8),
+        }
+
+
+def _waiting(duration_fs: int) -> Activity:
+    lines = np.array([MXU, VECTOR], np.int32)
+    zero, one = np.zeros(2, np.int64), np.ones(2, np.int64)
+    return Activity(lines, zero, np.full(2, duration_fs, np.int64), np.full(2, STALL_LINK, np.int8), zero, one, zero)
+
+
+def _timing(p: SystolicParameters, clock: Clock) -> SystolicTiming:
+    mxu = p.mxu
+    array = ArrayTiming(mxu.rows, mxu.columns, depth_cycles=mxu.depth, switch_cycles=0, buffers=2)
+    dma = DmaTiming(
+        engines=p.dma.engines,
+        slots=p.dma.engines * p.dma.depth,
+        transfer_bytes=p.dma.transfer,
+        overhead_fs=p.dma.overhead,
+        fs_per_mib=transfer_fs(MIB, p.dma.engine_bandwidth),
+    )
+    return SystolicTiming(
+        period_fs=clock.period_fs,
+        array=array,
+        vmem_bytes=p.vmem.capacity * p.cores.count,
+        vmem_fs_per_mib=transfer_fs(MIB, p.vmem.bandwidth * p.cores.count * p.core_clock),
+        vmem_access_fs=clock.fs(p.vmem.access),
+        dma=dma,
+        hbm=_hbm(p),
+        drain_fs=p.program.drain,
+    )
+
+
+def _hbm(p: SystolicParameters) -> HbmDesign:
+    n_channels = p.hbm.stacks * p.hbm.memory.geometry.n_channels
+    policy = ControllerPolicy(queue=p.hbm.queue, refresh=p.hbm.refresh, n_channels=n_channels)
+    return hbm_design(p.hbm.memory, policy, p.hbm.interleave, path_fs(p), 0)
+
+
+def _components(p: SystolicParameters, timing: SystolicTiming) -> list[ComponentSpec]:
+    period, n_cores = timing.period_fs, p.cores.count
+    arrays = n_cores * p.mxu.count
+    static_fj = (p.power.idle + p.power.clocked) * period // 1000  # mW x fs = 1e-18 J
+    lines = {
+        SEQUENCER: ComponentSpec("sequencer", "sequencer", period, "operator", 1, static_fj),
+        MXU: ComponentSpec("mxu", "mxu", period, "MAC", arrays * max(p.mxu.mac_rate.values()), count=arrays),
+        VECTOR: ComponentSpec("vector", "vector", period, "op", _vector_peak(p), count=n_cores),
+        VMEM: ComponentSpec("vmem", "vmem", period, "byte", n_cores * p.vmem.bandwidth, count=n_cores),
+        DMA: ComponentSpec("dma", "dma", period, "byte", _dma_peak(p), count=p.dma.engines),
+    }
+    geometry, cycle_fs = p.hbm.memory.geometry, p.hbm.memory.timings.tCK
+    width = geometry.burst // timing.hbm.burst_cycles
+    pins = [
+        ComponentSpec(f"hbm{stack}/channel{channel}/pins{pseudo}", "hbm_channel", cycle_fs, "byte", width)
+        for stack in range(p.hbm.stacks)
+        for channel in range(geometry.n_channels)
+        for pseudo in range(geometry.n_pseudo_channels)
+    ]
+    return [lines[line] for line in range(N_LINES)] + pins
+
+
+def _vector_peak(p: SystolicParameters) -> int:
+    per_cycle = p.vector.rate + p.vector.transcendental_rate
+    return -(-p.cores.count * per_cycle * p.vector.clock // p.core_clock)
+
+
+def _dma_peak(p: SystolicParameters) -> int:
+    return -(-p.dma.engines * p.dma.engine_bandwidth // p.core_clock)
