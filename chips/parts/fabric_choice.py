@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dieshot.chips.parts.clique import FullyLinked
 from dieshot.chips.parts.fabric import SwitchedFabric
 from dieshot.chips.parts.torus import Torus
 from dieshot.simulator.engine.fabric import Fabric, LocalCosts
@@ -12,4 +13,6 @@ def choose_fabric(parameters: LinkParameters, local: LocalCosts, first_component
     """Return the fabric of a system of `n_chips`; its lines of the log begin at `first_component`."""
     if parameters.topology == "switch":
         return SwitchedFabric(parameters, local, first_component)
+    if parameters.topology == "full":
+        return FullyLinked(parameters, local, first_component, n_chips)
     return Torus(parameters, local, first_component, n_chips)

@@ -13,6 +13,7 @@ from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import LinkParameters
 
 AXES = "xyz"
+WAYS = "+-"
 SMALLEST_RING = 3  # two chips have one link between them, whichever way one looks
 
 
@@ -38,6 +39,11 @@ class Grid:
         """Sides and closed axes in words, such as '2x4 (y closed)'."""
         rings = "".join(AXES[axis] for axis, closed in enumerate(self.closed) if closed)
         return "x".join(map(str, self.sides)) + (f" ({rings} closed)" if rings else "")
+
+    @property
+    def lane_names(self) -> tuple[str, ...]:
+        """Axis and direction."""
+        return tuple(f"{AXES[axis]}{way}" for axis in range(len(self.sides)) for way in WAYS)
 
     @cached_property
     def lanes(self) -> dict[tuple[int, int], int]:

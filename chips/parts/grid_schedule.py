@@ -174,14 +174,6 @@ def copies_plan(n_chips: int, stage: Stage, bytes_: int) -> Plan:
     return plan
 
 
-def neighbours_plan(grid: Grid, bytes_: int) -> Plan:
-    """Return the plan by which every chip sends `bytes_` to every neighbour; blocks by chip."""
-    plan = Plan(grid.n_chips, (bytes_,) * grid.n_chips, range(grid.n_chips))
-    for a, b in grid.lanes:
-        send(plan, a, b, Piece(a, 1), False, ())
-    return plan
-
-
 def stages_along(grid: Grid, axes: Sequence[int]) -> list[Stage]:
     """Return the lines along each of some axes."""
     return [[Line(chips, grid.closed[axis]) for chips in grid.lines(axis)] for axis in axes]

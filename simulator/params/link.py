@@ -58,7 +58,7 @@ class LinkParameters(Schema):
 
     name: str
     technology: Text
-    topology: Choice[Literal["switch", "ring", "mesh", "torus"]]
+    topology: Choice[Literal["switch", "ring", "mesh", "torus", "full"]]
     n_links: Count
     rate: ByteRate
     hop_latency: Femtoseconds

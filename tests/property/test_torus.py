@@ -12,16 +12,19 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dieshot.chips.parts.clique import FullyLinked
 from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
+from dieshot.chips.parts.direct_fabric import DirectFabric, LinkTimes
 from dieshot.chips.parts.fabric import FLAG_BYTES, SwitchedFabric
 from dieshot.chips.parts.fabric_choice import choose_fabric
 from dieshot.chips.parts.grid import Grid
 from dieshot.chips.parts.grid_schedule import Line, Stage, copies_plan, grid_plan, stages_along
 from dieshot.chips.parts.schedule import Plan, Transfer
-from dieshot.chips.parts.torus import GridLinks, Torus
+from dieshot.chips.parts.torus import Torus
 from dieshot.simulator.engine.cell import BUSY, Cell
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import LinkParameters, find_document, resolve
 from dieshot.traces.make import make_operator
 from dieshot.traces.operator import Operator
@@ -42,7 +45,7 @@ def operator(kind: str, n_bytes: int, group: int) -> Operator:
     return make_operator("x", kind, {"elements": n_bytes, "group": group}, Formats("int8", None, "int8"), "x")
 
 
-def carried_out(fabric: Torus, kind: str, n_bytes: int, group: int) -> Cell:
+def carried_out(fabric: DirectFabric, kind: str, n_bytes: int, group: int) -> Cell:
     return fabric.carry_out(operator(kind, n_bytes, group), group)
 
 
@@ -62,7 +65,7 @@ def routes(grid: Grid, algorithm: str) -> list[list[Stage]]:
 
 def simulated(grid: Grid, plan: Plan, fs_per_mib: int, latency_fs: int, add: int) -> tuple[LinkNetwork, Collective]:
     env = simpy.Environment()
-    network = LinkNetwork(env, GridLinks(grid, fs_per_mib, latency_fs))
+    network = LinkNetwork(env, LinkTimes(grid, fs_per_mib, latency_fs))
     running = Collective(env, "x", network, plan, EndpointCosts(0, add))
     env.run(running.process)
     return network, running
@@ -149,7 +152,7 @@ def test_a_line_takes_hops_and_pieces(n_chips: int, closed: bool, n_bytes: int) 
     once_us = closed_form_us(n_chips, closed, n_bytes, link_.rate, link_.hop_latency / US)
     gathered = carried_out(fabric, "all_gather", n_bytes, n_chips)
     assert gathered.duration_fs / US == pytest.approx(ready_us + once_us, rel=1e-6)
-    summed = fabric._try(operator("all_reduce", n_bytes, n_chips), fabric.grid, "axes")
+    summed = fabric.try_out(operator("all_reduce", n_bytes, n_chips), fabric.grid, "axes")
     assert summed.end_fs / US == pytest.approx(ready_us + 2 * once_us, rel=1e-6)
 
 
@@ -248,10 +251,42 @@ def test_the_same_twice_and_from_memory() -> None:
 
 def test_what_it_cannot_join_or_time_is_refused() -> None:
     fabric = Torus(link("ici-v5e"), FREE, 0, 8)
-    with pytest.raises(UnsupportedError, match="7 chips are no box in the 2x4 of ici-v5e"):
+    with pytest.raises(UnsupportedError, match="7 chips are no part of the 2x4 of ici-v5e"):
         carried_out(fabric, "all_reduce", 10, 7)
     with pytest.raises(UnsupportedError, match="takes longer than"):
         carried_out(fabric, "all_reduce", 1 << 60, 8)
+
+
+@pytest.mark.parametrize("group", [2, 5, 8])
+def test_a_clique_takes_a_hop_and_a_share_each_way(group: int) -> None:
+    parameters = link("ici-8i")
+    fabric = choose_fabric(parameters, FREE, 0, 8)
+    assert isinstance(fabric, FullyLinked)
+    rate = parameters.rate * parameters.protocol_efficiency
+    n_bytes = 40_000 * group
+    hop_us, share_us = parameters.hop_latency / US, 40_000 / rate * 1e6
+    ready_us = hop_us + FLAG_BYTES / rate * 1e6
+    gathered = carried_out(fabric, "all_gather", n_bytes, group)
+    assert gathered.duration_fs / US == pytest.approx(ready_us + hop_us + share_us, rel=1e-6)
+    part = fabric.part(group)
+    assert part is not None
+    summed = fabric.try_out(operator("all_reduce", n_bytes, group), part, "direct")
+    assert summed.end_fs / US == pytest.approx(ready_us + 2 * (hop_us + share_us), rel=1e-6)
+    copied = fabric.try_out(operator("all_reduce", n_bytes, group), part, "copies")
+    assert copied.end_fs / US == pytest.approx(ready_us + hop_us + group * share_us, rel=1e-6)
+    sent = (group - 1) * (40_000 + FLAG_BYTES)
+    assert gathered.counters["link_bytes"] == sent == gathered.activity.amount.sum()
+
+
+def test_a_clique_has_a_line_for_each_peer_and_an_end() -> None:
+    fabric = choose_fabric(link("ici-8i"), FREE, 0, 4)
+    assert [each.path for each in fabric.components()] == [f"link/peer{i}" for i in range(1, 8)]
+    with pytest.raises(UnsupportedError, match="5 chips are no part of the 4 all to all of ici-8i"):
+        fabric.carry_out(operator("all_reduce", 10, 5), 5)
+    with pytest.raises(InputError, match="at most 8 chips; got 9"):
+        choose_fabric(link("ici-8i"), FREE, 0, 9)
+    with pytest.raises(InputError, match="a multiple of 7, the peers of a chip; got 8"):
+        choose_fabric(link("ici-8i", n_links=8), FREE, 0, 8)
 
 
 def test_switches_and_neighbours_are_told_apart() -> None:

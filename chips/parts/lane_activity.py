@@ -1,4 +1,4 @@
-"""What the links of a grid did, told as the lines of one chip: when the busiest chip's were busy, and the mean bytes.
+"""What links between chips did, as the lines of one chip: when the busiest chip's were busy, and the mean bytes.
 
 In a torus all chips act alike. In a mesh those at the border send less; so that a line times the chips is what all
 links carried, every line tells the time of the chip that sends most that way, and the mean bytes of all chips.
@@ -28,7 +28,7 @@ class Carried:
     bytes: int
 
 
-class GridLog:
+class LaneActivity:
     """Lines of one chip, one for each lane, from what `n_chips` sent; the mean is over `n_alike` of them."""
 
     def __init__(self, carried: Sequence[Carried], n_chips: int, n_alike: int, n_lanes: int, fs_per_mib: int) -> None:
