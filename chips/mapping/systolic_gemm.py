@@ -140,7 +140,6 @@ def _steps(
     rows: int,
     loads_weights: bool,
     loads_rows: bool,
-    expert: int,
 ) -> Iterator[Rows]:
     """Yield the step of one tile of weights and one block of rows, after the loading of rows that are spilled."""
     n_cores, mxu = machine.n_cores, machine.p.mxu

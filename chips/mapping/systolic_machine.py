@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dieshot.chips.parameters.systolic import SystolicParameters
+from dieshot.chips.parts import core_program
 from dieshot.chips.parts.core_program import AFTER, MACS, N_STEP, NONE, SystolicTiming
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.traces.dtype import DTYPE_BITS

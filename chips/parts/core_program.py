@@ -16,7 +16,7 @@ Rows = NDArray[np.int64]
 # OPERATOR: number of its operator. LOAD: bytes from HBM, of the whole chip. GATED: whether they are there only when
 # the operator before is done. HOLD: bytes of the scratchpads from the load to the end of the step. FOLDS: of one array,
 # each of STREAM cycles and with LOAD_CYCLES of weights. MACS: of the whole chip, padding included. AFTER: step whose
-# results this one needs (NONE: those of the operator before). WAIT: fs from there. VECTOR: fs of the vector lanes. OPS: their
+# results this one needs (NONE: those of the operator before). WAIT: fs from there. VECTOR: fs of the lanes. OPS: their
 # operations, chip. STORE: bytes to HBM, chip. TOUCHED, WORKED: bytes between scratchpads
 # and arrays, and lanes, chip.
 (OPERATOR, LOAD, GATED, HOLD, FOLDS, STREAM, LOAD_CYCLES, MACS, AFTER, WAIT, VECTOR, OPS, STORE, TOUCHED,
@@ -39,7 +39,7 @@ class DmaTiming:
         return -(-n_bytes * self.fs_per_mib >> 20)
 
     def transfer_fs(self, n_bytes: int) -> int:
-        """Return how long a transfer takes an engine that has nothing else to do, of a memory that does not delay it."""
+        """Return how long a transfer takes an engine with nothing else to do, where the memory does not delay it."""
         return self.overhead_fs + self.occupancy_fs(n_bytes)
 
 
