@@ -34,7 +34,8 @@ def build_trace(
     """Return the trace of `batch` equal sequences: `prompt` tokens in, `generate` tokens out.
 
     Step 0 is the prefill and yields the first token; generate - 1 decode steps of one token follow, the last token
-    not being fed back. generate = 0 is the prefill alone, and the only choice for an encoder.
+    not being fed back. generate = 0 is the prefill alone, and the only choice for an encoder or a
+    decoder without a head.
     Expert routing is drawn once per step and shared by the layers of that step. sparsity: pattern of the zeros in the
     weights of the layers' GEMMs (router and language-model head stay dense); density: share that is not zero, to be
     given for unstructured.
@@ -124,8 +125,9 @@ def check_arguments(
             raise TraceError(where, key, f"expected an integer from {low} to {high}, got {show(value)}")
     if routing not in LAWS:
         raise unknown(where, "routing", routing, LAWS)
-    if model.encoder and generate:
-        raise TraceError(where, "generate", f"expected 0 for {model.name}, an encoder, got {generate}")
+    if generate and not model.generates:
+        what = "an encoder" if model.encoder else "which has no language-model head"
+        raise TraceError(where, "generate", f"expected 0 for {model.name}, {what}, got {generate}")
     if prompt + generate > longest:
         problem = f"{prompt} + {generate} tokens, expected at most the {longest} positions of {model.name}"
         raise TraceError(where, "prompt + generate", problem)

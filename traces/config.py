@@ -13,6 +13,7 @@ class ModelConfig:
     moe_intermediate_size: width of one expert. sliding_window: keys seen by a query, in force on every layer.
     qkv_bias, output_bias, mlp_bias: biases of the three groups of projections.
     token_types: rows of BERT's token-type table; learned_positions: rows of a learned position table.
+    headless: a decoder without its language-model head, which embeds a prompt and generates nothing.
     """
 
     name: str
@@ -38,11 +39,22 @@ class ModelConfig:
     token_types: int
     learned_positions: int
     torch_dtype: str
+    headless: bool = False
 
     @property
     def encoder(self) -> bool:
         """Whether this is a BERT encoder: bidirectional, post-norm, no KV cache, no generation."""
         return self.model_type == "bert"
+
+    @property
+    def generates(self) -> bool:
+        """Whether it gives tokens, and not an embedding of its prompt."""
+        return not self.encoder and not self.headless
+
+    @property
+    def scales_embedding(self) -> bool:
+        """Whether the embedding is multiplied by the square root of the hidden width."""
+        return self.model_type == "gemma"
 
     @property
     def sparse(self) -> bool:

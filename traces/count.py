@@ -33,7 +33,7 @@ def _ends(model: ModelConfig) -> int:
     tables = (model.vocab_size + model.learned_positions + model.token_types) * hidden
     if model.encoder:
         return tables + 2 * hidden + hidden * hidden + hidden  # embedding norm, then the pooler
-    lm_head = 0 if model.tie_word_embeddings else model.vocab_size * hidden
+    lm_head = 0 if model.tie_word_embeddings or model.headless else model.vocab_size * hidden
     return tables + hidden + lm_head
 
 

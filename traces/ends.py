@@ -19,6 +19,8 @@ def head(step: ForwardPass) -> tuple[Operator, ...]:
         "tables": 3 if model.encoder else 1,
         "ranks": 1,
     }
+    if model.scales_embedding:
+        dims["scaled"] = 1
     fused = ("word", "position", "token_type") if model.encoder else ("word",)
     embedding = make_operator("embedding", "embedding", dims, step.carrier, PREVIOUS, shard="vocab", fused=fused)
     if model.encoder:
@@ -29,10 +31,12 @@ def head(step: ForwardPass) -> tuple[Operator, ...]:
 def tail(step: ForwardPass) -> tuple[Operator, ...]:
     """Return the final norm on the last token of each sequence, the language-model head and the sampling.
 
-    An encoder ends in its pooler.
+    An encoder ends in its pooler, a decoder without a head in the norm.
     """
     if step.model.encoder:
         return bert.pooler(step)
+    if step.model.headless:
+        return (_final_norm(step),)
     return (_final_norm(step), _lm_head(step), _sample(step))
 
 

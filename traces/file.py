@@ -3,7 +3,7 @@
 Line 1 is the header; then come operators, blocks (lists of operator numbers) and steps (lists of block numbers),
 each before its first use and numbered in order of appearance; the last line holds the totals and the number of
 lines before it. Equal operators and blocks are written once. The text is canonical: equal traces, equal bytes.
-Optional fields are left out where they say nothing (weights without zeros).
+Optional fields are left out where they say nothing (weights without zeros, a model with its head).
 """
 
 import gzip
@@ -23,6 +23,7 @@ from dieshot.traces.trace import Block, Trace
 SCHEMA = "dieshot-trace"
 VERSION = 1
 HEADER_FIELDS = ("precision", "kv_precision", "batch", "prompt", "generate", "seed", "routing")
+OPTIONAL_MODEL_FIELDS = ("headless",)
 OPTIONAL_FIELDS = ("sparsity", "density")
 OPERATOR_FIELDS = tuple(field for field in Operator.__dataclass_fields__ if field not in OPTIONAL_FIELDS)
 
@@ -86,7 +87,8 @@ def _lines(trace: Trace) -> Iterator[str]:
 
 
 def _body(trace: Trace) -> Iterator[str]:
-    header = {"schema": SCHEMA, "version": VERSION, "model": asdict(trace.model)}
+    model = {key: value for key, value in asdict(trace.model).items() if value or key not in OPTIONAL_MODEL_FIELDS}
+    header = {"schema": SCHEMA, "version": VERSION, "model": model}
     header |= {field: getattr(trace, field) for field in HEADER_FIELDS}
     yield _json(header | stated(Sparsity(trace.sparsity, trace.density))) + "\n"
     operators, blocks = _Numbering("operator"), _Numbering("block")

@@ -9,6 +9,7 @@ from dieshot.traces.build import check_arguments
 from dieshot.traces.config import ModelConfig
 from dieshot.traces.dtype import check_kv_precision, precision_named
 from dieshot.traces.error import TraceError, show
+from dieshot.traces.file import OPTIONAL_MODEL_FIELDS
 from dieshot.traces.huggingface import MAX_POSITIONS, MODEL_TYPES, check_shape
 from dieshot.traces.record import choice, name_of
 from dieshot.traces.sparsity import DENSE, Sparsity, sparsity_of
@@ -67,9 +68,11 @@ def header_of(record: Mapping[str, Any], where: str) -> Header:
 def _model(record: object, where: str) -> ModelConfig:
     if not isinstance(record, dict):
         raise TraceError(where, "model", f"expected an object, got {show(record)}")
-    document.check_keys(record, tuple(field.name for field in fields(ModelConfig)), where, "model.")
-    for field in fields(ModelConfig):
-        _check_field(record, field.name, _KINDS[field.type], where)
+    known = {field.name: _KINDS[field.type] for field in fields(ModelConfig)}
+    required = tuple(name for name in known if name not in OPTIONAL_MODEL_FIELDS)
+    document.check_keys(record, required, where, "model.", OPTIONAL_MODEL_FIELDS)
+    for name in record:
+        _check_field(record, name, known[name], where)
     name_of(record, "name", where)
     choice(record, "model_type", where, MODEL_TYPES)
     model = ModelConfig(**record)

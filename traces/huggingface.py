@@ -18,6 +18,7 @@ _BIGGEST = 1 << 40
 
 _ARCHITECTURES: Mapping[str, str] = {
     "llama": "LlamaForCausalLM",
+    "gemma": "GemmaForCausalLM",
     "mistral": "MistralForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
@@ -74,8 +75,13 @@ def _check_architectures(raw: Raw, where: str, expected: str) -> None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TraceError(where, "architectures", f"expected a list of class names, got {show(names)}")
     for name in names:
-        if not name.startswith(expected):
+        if not name.startswith(expected) and name != _bare(expected):
             raise TraceError(where, "architectures", f"{show(name)} does not fit model_type, expected {expected}")
+
+
+def _bare(architecture: str) -> str:
+    """Return the class of the network without its language-model head, as embedding models use it."""
+    return architecture.replace("ForCausalLM", "Model")
 
 
 def _refuse_unsupported(raw: Raw, where: str) -> None:
@@ -110,7 +116,7 @@ def _shape(raw: Raw, where: str) -> dict[str, Any]:
 
 
 def _head_dim(raw: Raw, where: str, hidden_size: int, n_heads: int) -> int:
-    if raw.get("head_dim") is not None or raw["model_type"] in ("qwen3", "qwen3_moe"):
+    if raw.get("head_dim") is not None or raw["model_type"] in ("gemma", "qwen3", "qwen3_moe"):
         return _integer(raw, "head_dim", where, MAX_WIDTH)
     if hidden_size % n_heads:
         problem = f"{hidden_size} is not a multiple of num_attention_heads {n_heads}, and head_dim is not given"
@@ -148,8 +154,8 @@ def _options(raw: Raw, where: str, model_type: str) -> dict[str, Any]:
     attention_bias = _flag(raw, "attention_bias", where, default=False)
     mlp_bias = _flag(raw, "mlp_bias", where, default=False)
     return {
-        "hidden_act": _hidden_act(raw, where, encoder),
-        "tie_word_embeddings": _flag(raw, "tie_word_embeddings", where, default=encoder),
+        "hidden_act": _hidden_act(raw, where, model_type),
+        "tie_word_embeddings": _flag(raw, "tie_word_embeddings", where, default=encoder or model_type == "gemma"),
         "qkv_bias": encoder or model_type == "qwen2" or attention_bias,
         "output_bias": encoder or (attention_bias and model_type != "qwen2"),
         "mlp_bias": encoder or mlp_bias,
@@ -158,21 +164,29 @@ def _options(raw: Raw, where: str, model_type: str) -> dict[str, Any]:
         "token_types": _integer(raw, "type_vocab_size", where, MAX_VOCAB) if encoder else 0,
         "learned_positions": raw["max_position_embeddings"] if encoder else 0,
         "torch_dtype": _torch_dtype(raw, where),
+        "headless": not encoder and raw.get("architectures") == [_bare(_ARCHITECTURES[model_type])],
     }
 
 
-def _hidden_act(raw: Raw, where: str, encoder: bool) -> str:
-    allowed = ("gelu", "gelu_new", "gelu_pytorch_tanh") if encoder else ("silu",)
-    value = raw.get("hidden_act", allowed[0])
+def _hidden_act(raw: Raw, where: str, model_type: str) -> str:
+    key = "hidden_act"
+    allowed: tuple[str, ...] = ("silu",)
+    if model_type == "bert":
+        allowed = ("gelu", "gelu_new", "gelu_pytorch_tanh")
+    if model_type == "gemma":
+        # The newer key, where it is given, overrides the older one.
+        key = "hidden_activation" if raw.get("hidden_activation") is not None else key
+        allowed = ("gelu_pytorch_tanh", "gelu")
+    value = raw.get(key, allowed[0])
     if value not in allowed:
-        raise TraceError(where, "hidden_act", f"{show(value)} is not supported, expected one of {', '.join(allowed)}")
+        raise TraceError(where, key, f"{show(value)} is not supported, expected one of {', '.join(allowed)}")
     return str(value)
 
 
 def _sliding_window(raw: Raw, where: str, model_type: str) -> int:
     """Return the window in force on every layer, 0 for none; a mixture of both kinds of layer is refused."""
     qwen = model_type.startswith("qwen")
-    if model_type == "llama" or raw.get("sliding_window") is None:
+    if model_type in ("llama", "gemma") or raw.get("sliding_window") is None:
         return 0
     if qwen and not _flag(raw, "use_sliding_window", where, default=False):
         return 0

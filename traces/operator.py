@@ -28,8 +28,10 @@ KIND_DIMS: Mapping[str, tuple[str, ...]] = {
     "all_gather": ("elements", "group"),
     "send_recv": ("elements",),
 }
+# Flags that are left out where they are 0. scaled: the rows are multiplied by a constant (Gemma).
+OPTIONAL_DIMS: Mapping[str, tuple[str, ...]] = {"embedding": ("scaled",)}
 KINDS = tuple(KIND_DIMS)
-FLAGS = frozenset({"residual", "writes_residual", "shift", "bias", "qk_norm", "causal", "gated"})
+FLAGS = frozenset({"scaled", "residual", "writes_residual", "shift", "bias", "qk_norm", "causal", "gated"})
 MAY_BE_ZERO = FLAGS | {"window"}
 
 SHARDS = ("replicate", "column", "row", "heads", "vocab", "experts_column", "experts_row")
@@ -47,7 +49,8 @@ MAX_COUNT = (1 << 63) - 1
 class Operator:
     """One operator of one rank.
 
-    name: unique within its block. kind: one of KINDS. dims: exactly the dimensions that KIND_DIMS names for it.
+    name: unique within its block. kind: one of KINDS. dims: the dimensions that KIND_DIMS names for it, and of
+    OPTIONAL_DIMS those that are not 0.
     dtype: format of the data and of the multiplier inputs. weight_dtype: as stored, converted to dtype on the way where
     it differs. weight_dtype, kv_dtype: None where there are none.
     inputs: producer -> bytes read from it, PREVIOUS and RESIDUAL being producers outside the block.

@@ -14,6 +14,7 @@ from dieshot.traces.operator import (
     KINDS,
     MAX_COUNT,
     MAY_BE_ZERO,
+    OPTIONAL_DIMS,
     PREVIOUS,
     RESIDUAL,
     SHARDS,
@@ -79,14 +80,16 @@ def choice(record: Record, key: str, where: str, known: tuple[str, ...]) -> str:
 def _dims(record: object, kind: str, where: str) -> dict[str, int]:
     if not isinstance(record, dict):
         raise TraceError(where, "dims", f"expected an object, got {show(record)}")
-    document.check_keys(record, KIND_DIMS[kind], where, "dims.")
+    optional = OPTIONAL_DIMS.get(kind, ())
+    document.check_keys(record, KIND_DIMS[kind], where, "dims.", optional)
     dims = {}
-    for key in KIND_DIMS[kind]:
+    for key in (*KIND_DIMS[kind], *(key for key in optional if key in record)):
         low, high = int(key not in MAY_BE_ZERO), 1 if key in FLAGS else MAX_DIM
         if type(record[key]) is not int or not low <= record[key] <= high:
             problem = f"expected an integer from {low} to {high}, got {show(record[key])}"
             raise TraceError(where, f"dims.{key}", problem)
-        dims[key] = record[key]
+        if record[key] or key not in optional:
+            dims[key] = record[key]
     _check_dims(dims, kind, where)
     return dims
 

@@ -98,7 +98,7 @@ def _embedding(dims: Dims, formats: Formats) -> Work:
         input_bytes=tokens * INDEX_BYTES,
         output_bytes=bytes_of(tokens * hidden, formats.output),
         weight_bytes=_weight(local_tokens * tables * hidden, formats),
-        vector_ops=(tables - 1) * tokens * hidden,
+        vector_ops=(tables - 1 + dims.get("scaled", 0)) * tokens * hidden,
     )
 
 

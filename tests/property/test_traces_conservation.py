@@ -18,7 +18,7 @@ COLLECTIVES = ("all_reduce", "all_gather", "send_recv")
 @cache
 def trace_of(path: Path, precision: str) -> Trace:
     model = load_model_config(path)
-    generate = 0 if model.encoder else 2
+    generate = 2 if model.generates else 0
     return build_trace(model, batch=2, prompt=7, generate=generate, precision=precision, routing="power_law")
 
 

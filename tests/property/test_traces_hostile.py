@@ -13,7 +13,7 @@ from dieshot.traces.huggingface import model_config
 DATA = Path(__file__).resolve().parents[1] / "data" / "traces"
 MODELS = {path.stem: load_model_config(path) for path in sorted(DATA.glob("tiny-*.json"))}
 TEXTS = {
-    name: trace_text(build_trace(model, batch=2, prompt=3, generate=0 if model.encoder else 3, precision="fp8"))
+    name: trace_text(build_trace(model, batch=2, prompt=3, generate=3 if model.generates else 0, precision="fp8"))
     for name, model in MODELS.items()
 }
 

@@ -9,7 +9,7 @@ import pytest
 from dieshot.traces import KIND_DIMS, SHARDS, ModelConfig, Operator, Trace, TraceError, build_trace, load_model_config
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "traces"
-TINY = ("tiny-llama", "tiny-qwen3", "tiny-moe", "tiny-mistral", "tiny-bert")
+TINY = ("tiny-llama", "tiny-qwen3", "tiny-moe", "tiny-mistral", "tiny-gemma", "tiny-embedding", "tiny-bert")
 
 
 def tiny(name: str) -> ModelConfig:
@@ -18,7 +18,7 @@ def tiny(name: str) -> ModelConfig:
 
 def tiny_trace(name: str, precision: str = "fp8", batch: int = 2, prompt: int = 3, generate: int = 3) -> Trace:
     model = tiny(name)
-    generate = 0 if model.encoder else generate
+    generate = generate if model.generates else 0
     return build_trace(model, batch=batch, prompt=prompt, generate=generate, precision=precision)
 
 
@@ -148,7 +148,8 @@ def test_every_operator_is_well_formed(name: str, precision: str) -> None:
             names = [op.name for op in block.operators]
             assert len(set(names)) == len(names)
             for op in block.operators:
-                assert tuple(op.dims) == KIND_DIMS[op.kind] and op.shard in SHARDS and op.fused
+                assert tuple(op.dims) == KIND_DIMS[op.kind] + (("scaled",) if "scaled" in op.dims else ())
+                assert op.shard in SHARDS and op.fused
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -223,6 +224,26 @@ def test_bad_argument_is_named(changes: dict[str, object], message: str) -> None
 
 def test_longest_run_that_fits_is_allowed() -> None:
     assert tiny_trace("tiny-llama", prompt=60, generate=4).steps[-1].kv_len == 63
+
+
+def test_gemma_by_hand() -> None:
+    """Heads wider than the hidden width's share, one KV head, a scaled embedding, a gated GELU, a tied head."""
+    made = operators(tiny_trace("tiny-gemma", "bf16"), 0)
+    assert made["embedding"].dims["scaled"] == 1 and made["embedding"].vector_ops == 6 * 8
+    assert "scaled" not in operators(tiny_trace("tiny-llama"), 0)["embedding"].dims
+    assert made["qkv_proj"].dims == {"M": 6, "N": (4 + 2) * 6, "K": 8, "bias": 0}
+    assert made["attention"].dims["kv_heads"] == 1 and made["o_proj"].dims["K"] == 24
+    assert made["act"].dims["gated"] == 1 and made["act"].fused == ("gelu", "mul")
+    assert made["lm_head"].dims["N"] == 32 and tiny("tiny-gemma").tie_word_embeddings
+
+
+def test_a_decoder_without_head_ends_in_the_norm() -> None:
+    made = operators(tiny_trace("tiny-embedding"), 0)
+    assert list(made)[-2:] == ["down_proj", "final_norm"] and tiny("tiny-embedding").headless
+    model = tiny("tiny-embedding")
+    assert replace(model, headless=False).n_parameters == model.n_parameters + 33 * 8
+    with pytest.raises(TraceError, match="expected 0 for tiny-embedding, which has no language-model head, got 1"):
+        build_trace(model, batch=1, prompt=1, generate=1, precision="bf16")
 
 
 def test_an_encoder_generates_nothing() -> None:

@@ -46,6 +46,12 @@ def test_counts_agree_with_published_figures_to_every_digit(row: dict[str, str])
         ("llama-3-8b", 8_030_261_248),
         ("llama-3-70b", 70_553_706_496),
         ("mistral-7b", 7_241_732_096),
+        ("mistral-7b-v0.2", 7_241_732_096),
+        ("gemma-2b", 2_506_172_416),
+        ("gemma-7b", 8_537_680_896),
+        ("codellama-13b", 13_016_028_160),
+        ("qwen2-72b", 72_706_203_648),
+        ("qwen3-embedding-8b", 7_567_295_488),
         ("mixtral-8x7b", 46_702_792_704),
         ("qwen2.5-7b", 7_615_616_512),
         ("qwen3-0.6b", 596_049_920),
@@ -72,6 +78,7 @@ def test_every_shipped_model_loads(path: Path) -> None:
 
 def test_sliding_window_is_in_force_only_where_the_config_says_so(tmp_path: Path) -> None:
     assert named("mistral-7b").sliding_window == 4096
+    assert named("mistral-7b-v0.2").sliding_window == 0
     assert named("qwen2.5-7b").sliding_window == 0  # use_sliding_window is false
     windowed = {"use_sliding_window": True, "sliding_window": 512}
     assert load_changed(tmp_path, "qwen2.5-7b", windowed | {"max_window_layers": 0}).sliding_window == 512

@@ -21,13 +21,13 @@ from dieshot.traces import (
 )
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "traces"
-TINY = ("tiny-llama", "tiny-qwen3", "tiny-moe", "tiny-mistral", "tiny-bert")
+TINY = ("tiny-llama", "tiny-qwen3", "tiny-moe", "tiny-mistral", "tiny-gemma", "tiny-embedding", "tiny-bert")
 Record = dict[str, Any]
 
 
 def tiny_trace(name: str, precision: str = "fp8", routing: str = "power_law") -> Trace:
     model = load_model_config(DATA / f"{name}.json")
-    generate = 0 if model.encoder else 4
+    generate = 4 if model.generates else 0
     return build_trace(model, batch=2, prompt=3, generate=generate, precision=precision, routing=routing, seed=5)
 
 

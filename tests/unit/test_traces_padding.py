@@ -17,7 +17,7 @@ TINY = Path(__file__).resolve().parents[1] / "data" / "traces"
 
 def padded(name: str, tp: int, pp: int = 1, folder: Path = MODELS) -> Partition:
     model = load_model_config(folder / f"{name}.json")
-    trace = build_trace(model, batch=2, prompt=3, generate=0 if model.encoder else 2, precision="w8a16")
+    trace = build_trace(model, batch=2, prompt=3, generate=2 if model.generates else 0, precision="w8a16")
     return partition(trace, tp, pp, pad=True)
 
 

@@ -13,7 +13,7 @@ MODELS = Path(__file__).resolve().parents[2] / "configs" / "models"
 
 def split(name: str, tp: int, pp: int, precision: str = "fp8", folder: Path = DATA, batch: int = 2) -> Partition:
     model = load_model_config(folder / f"{name}.json")
-    generate = 0 if model.encoder else 3
+    generate = 3 if model.generates else 0
     trace = build_trace(model, batch=batch, prompt=3, generate=generate, precision=precision)
     return partition(trace, tp, pp)
 

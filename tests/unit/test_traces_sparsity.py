@@ -19,7 +19,7 @@ GEMMS = {
 
 def tiny_trace(name: str = "tiny-llama", **changes: Any) -> Trace:
     model = load_model_config(DATA / f"{name}.json")
-    arguments = {"batch": 2, "prompt": 3, "generate": 0 if model.encoder else 3, "precision": "fp8"}
+    arguments = {"batch": 2, "prompt": 3, "generate": 3 if model.generates else 0, "precision": "fp8"}
     return build_trace(model, **{**arguments, **changes})
 
 
