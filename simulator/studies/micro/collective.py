@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dieshot.simulator.engine.cell import BUSY
+from dieshot.simulator.engine.cell import BUSY, Cell
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.engine.clock import FS_PER_SECOND, transfer_fs
 from dieshot.simulator.engine.fabric import LocalCosts
@@ -29,16 +29,23 @@ MANY_TRANSFERS = 500_000  # as long as a chunk or more can be left out
 MOST_TRANSFERS = 4_000_000
 IN_SWITCH = "in-switch"
 IDEAL = "ideal"
+ALL = "all chips"  # whose links in one direction are told together, the busiest one's time with them
 AS_IN_A_RUN = "as in a run: the library's kernels and buffers fitted to measured collectives"
+WITHOUT_SWITCH = "as in a run: launch, neighbours ready, links and adding; not held against measurements"
 IDEAL_SCHEDULE = "ideal schedule: launch, all ready, links and adding; no set-up of a library, no bound on reads"
 # Bytes over a chip's links per byte of the collective, as nccl-tests counts them, times n.
 RUN_OPERATORS = {"all-reduce": "all_reduce", "all-gather": "all_gather"}
 BUS_SHARES = {"all-reduce": 2, "reduce-scatter": 1, "all-gather": 1, "all-to-all": 1}
 
+Ends = tuple[int, int] | tuple[str, str]  # chips and switches, or all chips and a direction
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: a collective of some bytes, in chunks, on a topology of the links of a document."""
+    """What is asked: a collective of some bytes, in chunks, on a topology of the links of a document.
+
+    n_ways: neighbours that a chip's links are made for (None: as many as the topology gives it).
+    """
 
     kind: str
     bytes: int
@@ -47,6 +54,7 @@ class Question:
     n_chunks: int | None
     link: Resolved[LinkParameters]
     local: LocalCosts
+    n_ways: int | None
 
 
 def collective(
@@ -104,8 +112,9 @@ def _question(
     document = document_from_text(setup.fabric_parameters.text, setup.name)
     resolved = resolve(document, LinkParameters)
     link = resolved.values
+    n_ways = None
     if topology is None:
-        topology = f"{link.topology}:{n_chips or setup.system.values.n_chips}"
+        topology, n_ways = _own_topology(link, setup.system.values.n_chips, n_chips)
     n = n_chips_of(topology)
     if n_chips not in (None, n):
         raise InputError(f"does not agree with {topology}", key="--chips", value=n_chips, expected=str(n))
@@ -114,7 +123,19 @@ def _question(
     if n_chunks is not None and not 1 <= n_chunks <= 4096:
         raise InputError("not a number of chunks", key="--chunks", value=n_chunks, expected="1 to 4096")
     local: LocalCosts = setup.chip.local_costs
-    return Question(kind, bytes_, topology, n, n_chunks, resolved, local)
+    return Question(kind, bytes_, topology, n, n_chunks, resolved, local, n_ways)
+
+
+def _own_topology(link: LinkParameters, n_system: int, n_chips: int | None) -> tuple[str, int | None]:
+    """Return the topology of some (None: all) of a system's chips, and the neighbours that their links are made for."""
+    if link.topology in ("switch", "full"):
+        return f"{link.topology}:{n_chips or n_system}", link.max_chips - 1 if link.topology == "full" else None
+    whole = importlib.import_module("dieshot.chips.parts.grid").grid_of(link, n_system)
+    grid = whole.part(n_chips or n_system)
+    if grid is None:
+        raise InputError(f"no box of {link.name}", key="--chips", value=n_chips, expected=f"a box in {whole.topology}")
+    shape = ("torus" if len(grid.sides) > 1 else "ring") if any(grid.closed) else "mesh"
+    return f"{shape}:{'x'.join(map(str, grid.sides))}", len(grid.lane_names)
 
 
 def _pipeline(schedules: Any, question: Question, algorithm: str) -> tuple[int, int]:
@@ -190,7 +211,7 @@ def _graph(question: Question, algorithm: str) -> Any:
     efficiency = link.protocol_efficiency
     if algorithm == IN_SWITCH and link.in_switch_efficiency is not None:
         efficiency = link.in_switch_efficiency
-    degree = max(d for node, d in chip_graph(question.topology, 1, 1).out_degree() if node >= 0)
+    degree = question.n_ways or max(d for node, d in chip_graph(question.topology, 1, 1).out_degree() if node >= 0)
     fs_per_mib = transfer_fs(MIB * degree, int(link.n_links * link.rate * efficiency))
     latency_fs = link.hop_latency // 2 if has_switches(question.topology) else link.hop_latency
     return chip_graph(question.topology, fs_per_mib, latency_fs)
@@ -219,10 +240,10 @@ def _record(system: str, question: Question, model: str, algorithm: str, result:
     }
 
 
-def _links(lanes: dict[tuple[int, int], Any], time_fs: int) -> Iterable[dict[str, Any]]:
-    several = any(node < -1 for link in lanes for node in link)
+def _links(lanes: Mapping[Ends, Any], time_fs: int) -> Iterable[dict[str, Any]]:
+    several = any(isinstance(node, int) and node < -1 for link in lanes for node in link)
     for link, lane in lanes.items():
-        source, destination = (node if node >= 0 else f"switch{-1 - node}" if several else "switch" for node in link)
+        source, destination = (_node_name(node, several) for node in link)
         yield {
             "from": source,
             "to": destination,
@@ -231,34 +252,45 @@ def _links(lanes: dict[tuple[int, int], Any], time_fs: int) -> Iterable[dict[str
         }
 
 
+def _node_name(node: int | str, several_switches: bool) -> int | str:
+    if isinstance(node, str) or node >= 0:
+        return node
+    return f"switch{-1 - node}" if several_switches else "switch"
+
+
 def _as_in_a_run(setup: SystemSetup, question: Question) -> dict[str, Any]:
     """Return what the same collective is in a whole run, from the very operator that a run places."""
     dims = {"elements": question.bytes, "group": question.n_chips}
     operator = make_operator("micro", RUN_OPERATORS[question.kind], dims, Formats("int8", None, "int8"), "x")
-    fabric = setup.placed(question.n_chips, 1).fabric
+    placed = setup.placed(question.n_chips, 1)
+    fabric = placed.fabric
     assert fabric is not None
     try:
         cell = fabric.carry_out(operator, question.n_chips)
     except UnsupportedError as error:
         raise InputError(str(error)) from None
-    first = min(cell.activity.component)
-    lanes = {}
-    for chip in range(question.n_chips):  # chips act alike, and one of them is recorded
-        for side, link in enumerate([(chip, SWITCH), (SWITCH, chip)]):
-            own = cell.activity.component == first + side
-            busy_fs = (cell.activity.end_fs - cell.activity.start_fs)[own & (cell.activity.state == BUSY)].sum()
-            lanes[link] = _Carried(int(cell.activity.amount[own].sum()), int(busy_fs))
+    paths = [each.path.rpartition("/")[2] for each in fabric.components()]
+    lines = [_carried(cell, len(placed.chip.components()) + line) for line in range(len(paths))]
+    chips = range(question.n_chips)
+    lanes: dict[Ends, _Carried] = {}
+    if has_switches(question.topology):  # chips act alike, and one of them is recorded
+        lanes.update(((SWITCH, chip), lines[1]) for chip in chips)
+        lanes.update(((chip, SWITCH), lines[0]) for chip in chips)
+    else:
+        both = zip(paths, lines, strict=True)
+        lanes.update(((ALL, path), _Carried(each.bytes * len(chips), each.busy_fs)) for path, each in both)
+    model = AS_IN_A_RUN if has_switches(question.topology) else WITHOUT_SWITCH
     algorithm = cell.name.split()[1].replace("_", "-")
-    return _record(
-        setup.name,
-        question,
-        AS_IN_A_RUN,
-        algorithm,
-        {"time_fs": cell.duration_fs, "lanes": dict(sorted(lanes.items()))},
-    )
+    return _record(setup.name, question, model, algorithm, {"time_fs": cell.duration_fs, "lanes": lanes})
 
 
 @dataclass(frozen=True, slots=True)
 class _Carried:
     bytes: int
     busy_fs: int
+
+
+def _carried(cell: Cell, component: int) -> _Carried:
+    own = cell.activity.component == component
+    busy_fs = (cell.activity.end_fs - cell.activity.start_fs)[own & (cell.activity.state == BUSY)].sum()
+    return _Carried(int(cell.activity.amount[own].sum()), int(busy_fs))
