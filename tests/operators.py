@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dieshot.traces import Operator
 from dieshot.traces.make import make_operator
 from dieshot.traces.operator import PREVIOUS
+from dieshot.traces.sparsity import sparsity_of
 from dieshot.traces.work import Formats
 
 DTYPES = ("fp8", "bf16")
@@ -27,6 +28,19 @@ def gemms(draw: st.DrawFn) -> Operator:
     """Return a GEMM of up to 1024 rows."""
     dims = {"M": draw(ROWS), "N": draw(WIDTHS), "K": draw(WIDTHS), "bias": 0}
     return operator("gemm", dims, draw(st.sampled_from(DTYPES)))
+
+
+@st.composite
+def narrow_gemms(draw: st.DrawFn) -> Operator:
+    """Return a GEMM whose weights are int8 beside bf16 operands, or 2:4-compressed, or both."""
+    dtype, weight, pattern = draw(
+        st.sampled_from(
+            [("bf16", "int8", "dense"), ("bf16", "int8", "2:4"), ("bf16", "bf16", "2:4"), ("fp8", "fp8", "2:4")]
+        )
+    )
+    dims = {"M": draw(ROWS), "N": draw(WIDTHS), "K": draw(WIDTHS), "bias": 0}
+    sparsity = sparsity_of(pattern, None, "draw")
+    return make_operator("gemm", "gemm", dims, Formats(dtype, weight, "bf16"), PREVIOUS, sparsity=sparsity)
 
 
 @st.composite

@@ -11,7 +11,7 @@ import pytest
 from dice import memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operators import all_reduce, attentions, gemms, local, streams
+from operators import all_reduce, attentions, gemms, local, narrow_gemms, streams
 
 from dieshot.chips.parts.bound import serial_fs
 from dieshot.chips.parts.die import run_kernel
@@ -43,6 +43,12 @@ def check(operator: Operator) -> None:
 @settings(max_examples=80)
 @given(gemms())
 def test_gemms(operator: Operator) -> None:
+    check(operator)
+
+
+@settings(max_examples=60)
+@given(narrow_gemms())
+def test_gemms_whose_weights_are_stored_otherwise_than_multiplied(operator: Operator) -> None:
     check(operator)
 
 
