@@ -50,6 +50,11 @@ class CliqueRanks(DirectRanks):
             kind = "all-reduce" if self.reduces else "all-gather"
             yield from self.carry(schedule(kind, "direct", n, self.bytes, self.n_chunks(n)))
 
+    def push(self) -> Generator[simpy.Event, Any, None]:
+        """Send everything from every chip of the first half to its peer in the second."""
+        half = self.wiring.n_chips // 2
+        yield from self.to_each(self.bytes, [(chip, chip + half) for chip in range(half)])
+
     def copies(self) -> Generator[simpy.Event, Any, None]:
         """Give everything to everybody and add all copies: for short messages."""
         yield from self.to_each(self.bytes, self.wiring.lanes)
@@ -61,7 +66,9 @@ class FullyLinked(DirectFabric):
 
     ranks = CliqueRanks
 
-    def __init__(self, parameters: LinkParameters, local: LocalCosts, first_component: int, n_chips: int) -> None:
+    def __init__(
+        self, parameters: LinkParameters, local: LocalCosts, first_component: int, n_chips: int, stage: int = 1
+    ) -> None:
         n_lanes = parameters.max_chips - 1
         problem = f"the links {parameters.name} cannot be joined so"
         if n_chips > parameters.max_chips:
@@ -71,11 +78,16 @@ class FullyLinked(DirectFabric):
             expected = f"a multiple of {n_lanes}, the peers of a chip"
             raise InputError(problem, key="n_links", value=parameters.n_links, expected=expected)
         self.n_chips = n_chips
+        self.stage = stage
         super().__init__(parameters, local, first_component, parameters.n_links // n_lanes, Clique(n_chips, n_lanes))
 
     def part(self, group: int) -> Clique | None:
         """Return so many of the chips."""
         return Clique(group, self.parameters.max_chips - 1) if group <= self.n_chips else None
+
+    def stage_pair(self) -> Clique | None:
+        """Return two stages."""
+        return self.part(2 * self.stage)
 
     def algorithms(self, reduces: bool, part: Any) -> list[str]:
         """Return the algorithms for a clique; see CliqueRanks."""

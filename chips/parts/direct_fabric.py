@@ -24,6 +24,7 @@ from dieshot.traces.operator import Operator
 
 MOST_CHUNKS = 4  # in a pipeline: one is added up while others are on the links
 LEAST_PIECE_BYTES = 1 << 16
+SEND_RECV = "send_recv"
 SEND = "push"
 
 
@@ -64,7 +65,7 @@ class LinkTimes:
 class DirectRanks(Component):
     """The chips of a group: launch, tell the neighbours that buffers may be written, do the algorithm, drain.
 
-    A subclass has a method for every algorithm, named as it.
+    A subclass has a method for every algorithm, named as it; `push` sends what each rank of a stage has to its peer.
     """
 
     def __init__(
@@ -85,10 +86,6 @@ class DirectRanks(Component):
         yield from self.to_each(FLAG_BYTES, self.wiring.lanes)
         yield from getattr(self, self.algorithm)()
         yield self.env.timeout(self.local.drain_fs)
-
-    def push(self) -> Generator[simpy.Event, Any, None]:
-        """Send everything from chip 0 to the next."""
-        yield from self.to_each(self.bytes, [(0, 1)])
 
     def to_each(self, bytes_: int, links: Iterable[tuple[int, int]]) -> Generator[simpy.Event, Any, None]:
         """Send `bytes_` over each of some links at once; the block is the sender's."""
@@ -146,6 +143,10 @@ class DirectFabric(Fabric):
         """Return the wiring of a group of the chips; None where there is none."""
 
     @abstractmethod
+    def stage_pair(self) -> Wiring | None:
+        """Return the wiring of two stages that follow each other; None where there is room for one only."""
+
+    @abstractmethod
     def algorithms(self, reduces: bool, part: Any) -> list[str]:
         """Return the algorithms of an all-reduce (`reduces`) or an all-gather in a group that are worth a trial."""
 
@@ -159,17 +160,19 @@ class DirectFabric(Fabric):
         ]
 
     def carry_out(self, operator: Operator, group: int, record: bool = True) -> Cell:
-        """Simulate a collective; see Fabric. A transfer goes to a neighbour: stages lie side by side."""
+        """Simulate a collective, or what every rank of a stage sends to its peer; see Fabric."""
         key = (operator.kind, operator.output_bytes, group, record)
         if key not in self._cells:
-            part = self.part(max(group, 2))
-            if part is None:
+            sends = operator.kind == SEND_RECV
+            part = self.stage_pair() if sends else self.part(group)
+            if part is None or part.n_chips < 2:
                 where = f"the {self.wiring.topology} of {self.parameters.name}"
-                raise UnsupportedError(f"{group} chips are no part of {where}")
+                what = "two stages" if sends else f"{group} chips"
+                raise UnsupportedError(f"{what} are no part of {where}")
             if operator.output_bytes > LONGEST_FS // (4 * part.n_chips) * MIB // self.fs_per_mib:
                 long = f"{operator.kind} of {operator.output_bytes} B"
                 raise UnsupportedError(f"{long} takes longer than 2**62 fs (4,600 s)")
-            names = [SEND] if operator.kind == "send_recv" else self.algorithms(operator.kind == "all_reduce", part)
+            names = [SEND] if sends else self.algorithms(operator.kind == "all_reduce", part)
             best = min((self.try_out(operator, part, name) for name in names), key=lambda trial: trial.end_fs)
             self._cells[key] = self._cell(operator, group, part, best, record)
         return self._cells[key]
@@ -184,7 +187,7 @@ class DirectFabric(Fabric):
 
     def _cell(self, operator: Operator, group: int, part: Wiring, trial: Trial, record: bool) -> Cell:
         duration_fs = -(-trial.end_fs // self.local.period_fs) * self.local.period_fs
-        n_alike = 1 if operator.kind == "send_recv" else part.n_chips  # of the two ends, one is this stage's
+        n_alike = part.n_chips // 2 if operator.kind == SEND_RECV else part.n_chips  # of two stages, one sends
         log = LaneActivity(trial.carried, part.n_chips, n_alike, len(self.wiring.lane_names), self.fs_per_mib)
         return Cell(
             (operator.kind, operator.output_bytes, group, trial.algorithm),

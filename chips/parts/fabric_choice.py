@@ -9,10 +9,11 @@ from dieshot.simulator.engine.fabric import Fabric, LocalCosts
 from dieshot.simulator.params import LinkParameters
 
 
-def choose_fabric(parameters: LinkParameters, local: LocalCosts, first_component: int, n_chips: int) -> Fabric:
-    """Return the fabric of a system of `n_chips`; its lines of the log begin at `first_component`."""
+def choose_fabric(
+    parameters: LinkParameters, local: LocalCosts, first_component: int, n_chips: int, stage: int = 1
+) -> Fabric:
+    """Return the fabric of a system of `n_chips` in stages of `stage` ranks; see Fabric.components for its lines."""
     if parameters.topology == "switch":
         return SwitchedFabric(parameters, local, first_component)
-    if parameters.topology == "full":
-        return FullyLinked(parameters, local, first_component, n_chips)
-    return Torus(parameters, local, first_component, n_chips)
+    linked = FullyLinked if parameters.topology == "full" else Torus
+    return linked(parameters, local, first_component, n_chips, stage)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dieshot.chips.parts.clique import FullyLinked
 from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
-from dieshot.chips.parts.direct_fabric import DirectFabric, LinkTimes
+from dieshot.chips.parts.direct_fabric import LinkTimes
 from dieshot.chips.parts.fabric import FLAG_BYTES, SwitchedFabric
 from dieshot.chips.parts.fabric_choice import choose_fabric
 from dieshot.chips.parts.grid import Grid
@@ -23,7 +23,7 @@ from dieshot.chips.parts.schedule import Plan, Transfer
 from dieshot.chips.parts.torus import Torus
 from dieshot.simulator.engine.cell import BUSY, Cell
 from dieshot.simulator.engine.chip import UnsupportedError
-from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.fabric import Fabric, LocalCosts
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import LinkParameters, find_document, resolve
 from dieshot.traces.make import make_operator
@@ -45,7 +45,7 @@ def operator(kind: str, n_bytes: int, group: int) -> Operator:
     return make_operator("x", kind, {"elements": n_bytes, "group": group}, Formats("int8", None, "int8"), "x")
 
 
-def carried_out(fabric: DirectFabric, kind: str, n_bytes: int, group: int) -> Cell:
+def carried_out(fabric: Fabric, kind: str, n_bytes: int, group: int) -> Cell:
     return fabric.carry_out(operator(kind, n_bytes, group), group)
 
 
@@ -223,11 +223,32 @@ def test_the_lines_of_a_chip_times_the_chips_are_all_that_the_links_carried(
         assert activity.amount[own].sum() <= int((end - start)[busy].sum()) * fabric.bytes_per_s / 1e15 + busy.sum()
 
 
-def test_a_transfer_goes_to_a_neighbour() -> None:
-    parameters = link("ici-v6e")
-    cell = carried_out(Torus(parameters, FREE, 0, 8), "send_recv", 90_000, 1)
-    assert cell.duration_fs / US == pytest.approx(2 * parameters.hop_latency / US + 1 + FLAG_BYTES / 90e3, rel=1e-6)
-    assert cell.counters["link_bytes"] == 90_000 + 2 * FLAG_BYTES
+@pytest.mark.parametrize(
+    ("name", "n_chips", "stage", "hops", "lane"),
+    [("ici-v6e", 8, 1, 1, "y+"), ("ici-v6e", 8, 4, 2, "y+"), ("ici-v5p", 8, 4, 1, "x+"), (RING_12, 12, 4, 4, "x+")],
+)
+def test_a_stage_sends_to_the_next_box(name: str, n_chips: int, stage: int, hops: int, lane: str) -> None:
+    parameters = link(name)
+    fabric = choose_fabric(parameters, FREE, 0, n_chips, stage)
+    assert isinstance(fabric, Torus)
+    for n_bytes in (9_000, 90_000_000):
+        cell = carried_out(fabric, "send_recv", n_bytes, 1)
+        # A chip's own message and those that pass it; flags to both sides, also of the peer.
+        names = [each.path for each in fabric.components()]
+        own = cell.activity.amount[cell.activity.component == names.index(f"link/{lane}")].sum()
+        assert 0 <= own - hops * n_bytes <= 2 * FLAG_BYTES
+        serial_us = n_bytes / fabric.bytes_per_s * 1e6
+        hop_us = parameters.hop_latency / US
+        # The link between the boxes carries the messages of the whole line.
+        least_us = 2 * hop_us + hops * serial_us
+        most_us = (1 + hops) * hop_us + (2 * hops - 1) * serial_us + 0.01
+        assert least_us <= cell.duration_fs / US <= most_us
+    assert cell.duration_fs / US < 1.3 * hops * serial_us  # in chunks
+
+
+def test_a_stage_of_all_chips_has_no_next() -> None:
+    with pytest.raises(UnsupportedError, match="two stages are no part of the 2x4 of ici-v6e"):
+        carried_out(Torus(link("ici-v6e"), FREE, 0, 8, 8), "send_recv", 10, 1)
 
 
 @pytest.mark.parametrize("change", [{"rate": 10**11}, {"hop_latency": US // 2}, {"energy": 1.0}])
