@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-from dieshot.chips.mapping import attention, gemm, stream
+from dieshot.chips.mapping import attention, gemm, gemm_tiling, stream
 from dieshot.chips.mapping.machine import DTYPE_BYTES, GpuMachine
 from dieshot.chips.mapping.weights import WeightLayout
 from dieshot.chips.parts.tile_kernel import TileKernel
@@ -44,7 +44,7 @@ def _gemm(machine: GpuMachine, operator: Operator, resident_bytes: int) -> list[
     dims = operator.dims
     skips = operator.sparsity == SKIPPED and machine.sparse_gain > 1
     index_bits = machine.sparse_index_bits if skips else 0
-    shape = gemm.GemmShape(
+    shape = gemm_tiling.GemmShape(
         group_rows=operator.group_rows or (dims["M"],),
         n=dims["N"],
         k=dims["K"],
@@ -53,15 +53,15 @@ def _gemm(machine: GpuMachine, operator: Operator, resident_bytes: int) -> list[
         output_bytes_per_element=DTYPE_BYTES[operator.output_dtype],
         resident_x_bytes=resident_bytes,
     )
-    return [_gemm_kernels(machine, shape, tiling) for tiling in gemm.candidates(machine, shape)]
+    return [_gemm_kernels(machine, shape, tiling) for tiling in gemm_tiling.candidates(machine, shape)]
 
 
-def _gemm_kernels(machine: GpuMachine, shape: gemm.GemmShape, tiling: gemm.GemmTiling) -> Choice:
+def _gemm_kernels(machine: GpuMachine, shape: gemm_tiling.GemmShape, tiling: gemm_tiling.GemmTiling) -> Choice:
     main = gemm.build(machine, shape, tiling)
     if tiling.split == 1:
         return [main]
     outputs = shape.m * shape.n
-    partial_bytes = tiling.split * outputs * gemm.PARTIAL_BYTES
+    partial_bytes = tiling.split * outputs * gemm_tiling.PARTIAL_BYTES
     output_bytes = outputs * shape.output_bytes_per_element
     reduce = stream.StreamShape(
         name=f"reduce {tiling.split} splits",

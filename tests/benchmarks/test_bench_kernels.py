@@ -7,7 +7,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from dieshot.chips.gpu import Gpu
-from dieshot.chips.mapping import attention, gemm
+from dieshot.chips.mapping import attention, gemm, gemm_tiling
 from dieshot.chips.mapping.weights import WeightLayout
 from dieshot.chips.parts.die import Outcome, run_kernel
 from dieshot.chips.parts.tile_kernel import TileKernel
@@ -28,8 +28,8 @@ def simulate(chip: Gpu, kernel: TileKernel, record: bool) -> Outcome:
 @pytest.mark.parametrize("record", [False, True])
 @pytest.mark.parametrize(("m", "n", "k"), [(8192, 8192, 8192), (1024, 7168, 8192), (1, 7168, 8192)])
 def test_gemm_region(benchmark: BenchmarkFixture, chip: Gpu, m: int, n: int, k: int, record: bool) -> None:
-    shape = gemm.GemmShape((m,), n, k, "fp8", WeightLayout("fp8", "fp8"), 2)
-    kernel = gemm.build(chip.machine, shape, gemm.candidates(chip.machine, shape)[0])
+    shape = gemm_tiling.GemmShape((m,), n, k, "fp8", WeightLayout("fp8", "fp8"), 2)
+    kernel = gemm.build(chip.machine, shape, gemm_tiling.candidates(chip.machine, shape)[0])
     outcome = benchmark.pedantic(simulate, (chip, kernel, record), rounds=3, warmup_rounds=1)
     assert outcome.duration_fs > 0
 

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dieshot.chips.gpu import Gpu
-from dieshot.chips.mapping import gemm
+from dieshot.chips.mapping import gemm, gemm_tiling
 from dieshot.chips.mapping.weights import WeightLayout
 from dieshot.chips.parts.bound import serial_fs
 from dieshot.chips.parts.die import Outcome, background, n_components, run_kernel
@@ -200,8 +200,8 @@ def test_a_fill_that_answers_within_a_window_is_not_late() -> None:
     assert isinstance(chip, Gpu)
     kernel = gemm.build(
         chip.machine,
-        gemm.GemmShape((1,), 4096, 4096, "fp8", WeightLayout("fp8", "fp8"), 2),
-        gemm.GemmTiling(16, 16, False, 1, 1),
+        gemm_tiling.GemmShape((1,), 4096, 4096, "fp8", WeightLayout("fp8", "fp8"), 2),
+        gemm_tiling.GemmTiling(16, 16, False, 1, 1),
     )
     backlog = np.zeros((chip.timing.hbm.n_pins, 2), np.int64)
     whole = run_kernel(chip.timing, kernel, backlog, record=False)
