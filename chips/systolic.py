@@ -9,7 +9,7 @@ import numpy as np
 
 from dieshot.chips.mapping.systolic_lower import joined, operator_key, plans, refuse
 from dieshot.chips.mapping.systolic_machine import Plan, SystolicMachine, issued_macs
-from dieshot.chips.parameters.systolic import SystolicParameters, check_feasible, path_fs
+from dieshot.chips.parameters.systolic import SystolicParameters, by_format, check_feasible, path_fs
 from dieshot.chips.parts.array import ArrayTiming
 from dieshot.chips.parts.core_program import DmaTiming, SystolicTiming
 from dieshot.chips.parts.dram_channel import ControllerPolicy
@@ -44,7 +44,7 @@ class Systolic(Chip[SystolicState]):
         self.parameters = parameters
         self.clock = Clock.from_hz(parameters.core_clock)
         self.timing = _timing(parameters, self.clock)
-        self.machine = SystolicMachine(parameters, self.timing)
+        self.machine = SystolicMachine(parameters, self.timing, by_format(parameters.mxu.mac_rate))
         self._cells: dict[Hashable, tuple[Cell, ...]] = {}
         self._chosen: dict[Hashable, Plan] = {}
 
@@ -68,7 +68,7 @@ class Systolic(Chip[SystolicState]):
         """Return MAC rates by format (MAC/s), DRAM bandwidth (B/s), vector rate (op/s)."""
         p, design = self.parameters, self.timing.hbm
         arrays = p.cores.count * p.mxu.count
-        rates = {f"mac:{dtype}": float(arrays * rate * p.core_clock) for dtype, rate in p.mxu.mac_rate.items()}
+        rates = {f"mac:{dtype}": float(arrays * rate * p.core_clock) for dtype, rate in self.machine.mac_rate.items()}
         return rates | {
             "memory": design.n_pins * MIB * FS_PER_SECOND / design.pin_fs_per_mib,
             "vector": float(p.cores.count * p.vector.rate * p.vector.clock),
@@ -159,7 +159,7 @@ class Systolic(Chip[SystolicState]):
     def _energies(self, dtype: str | None) -> dict[str, int]:
         energy = self.parameters.energy
         return {
-            "mxu": energy.mac[dtype] if dtype else 0,
+            "mxu": by_format(energy.mac)[dtype] if dtype else 0,
             "vector": energy.vector_op,
             "vmem": energy.vmem,
             "hbm_channel": round(energy.hbm * 8),
@@ -206,7 +206,7 @@ def _components(p: SystolicParameters, timing: SystolicTiming) -> list[Component
     static_fj = (p.power.idle + p.power.clocked) * period // 1000  # mW x fs = 1e-18 J
     lines = {
         SEQUENCER: ComponentSpec("sequencer", "sequencer", period, "operator", 1, static_fj),
-        MXU: ComponentSpec("mxu", "mxu", period, "MAC", arrays * max(p.mxu.mac_rate.values()), count=arrays),
+        MXU: ComponentSpec("mxu", "mxu", period, "MAC", arrays * max(by_format(p.mxu.mac_rate).values()), count=arrays),
         VECTOR: ComponentSpec("vector", "vector", period, "op", _vector_peak(p), count=n_cores),
         VMEM: ComponentSpec("vmem", "vmem", period, "byte", n_cores * p.vmem.bandwidth, count=n_cores),
         DMA: ComponentSpec("dma", "dma", period, "byte", _dma_peak(p), count=p.dma.engines),

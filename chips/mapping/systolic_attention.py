@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from dieshot.chips.mapping.systolic_machine import ACCUMULATOR_BYTES, Plan, Rows, SystolicMachine, stacked, step_row
 from dieshot.chips.parts.core_program import NONE, STORE
-from dieshot.chips.parts.mxu import stream_cycles
 from dieshot.traces.dtype import DTYPE_BITS, bytes_of
 
 SUBLANES = 8  # query rows of a head are padded to this
@@ -130,7 +129,7 @@ def _turn_steps(
     scores = padded * turn.keys
     kv_bytes = n_cores * share.kv_heads * bytes_of(2 * turn.keys * shape.head_dim, shape.kv_dtype)
     load = kv_bytes if shape.from_cache else 0
-    stream = stream_cycles(rows, machine.rows_per_cycle(shape.dtype), mxu.sublane_rows, mxu.least_fold)
+    stream = machine.stream_cycles(rows, shape.dtype)
     streamed = -(-rows // mxu.sublane_rows) * mxu.sublane_rows
     d_rows, d_columns = -(-shape.head_dim // mxu.rows), -(-shape.head_dim // mxu.columns)
     qk_folds = share.kv_heads * d_rows * -(-turn.keys // mxu.columns)
@@ -146,20 +145,20 @@ def _turn_steps(
         stream=stream,
         load_cycles=machine.weight_load_cycles(min(shape.head_dim, mxu.rows), shape.dtype),
         macs=n_cores * qk_folds * streamed * mxu.rows * mxu.columns,
-        vector=machine.vector_fs(scores * softmax, scores, cycles=_gather_cycles(machine, shape, share, turn)),
+        vector=machine.vector_fs(scores * softmax, scores, _gathered_rows(share, shape, turn)),
         ops=int(n_cores * scores * (softmax + 1)),
         touched=kv_bytes // 2 + n_cores * padded * shape.head_dim * 2,
         worked=kv_bytes + n_cores * scores * ACCUMULATOR_BYTES,
     )
     out = padded * shape.head_dim
-    scatter = share.kv_heads * rows * 2 / machine.p.vector.rows_per_cycle if turn.last else 0
+    scattered = 2 * share.kv_heads * rows if turn.last else 0
     pv = step_row(
         after=before + 1,
         folds=-(-pv_folds // mxu.count),
         stream=stream,
         load_cycles=machine.weight_load_cycles(min(turn.keys, mxu.rows), shape.dtype),
         macs=n_cores * pv_folds * streamed * mxu.rows * mxu.columns,
-        vector=machine.vector_fs(2 * out, padded if turn.last else 0, cycles=scatter),
+        vector=machine.vector_fs(2 * out, padded if turn.last else 0, scattered),
         ops=int(n_cores * 2 * out),
         touched=kv_bytes // 2 + n_cores * scores * 2,
         worked=n_cores * out * ACCUMULATOR_BYTES,
@@ -172,9 +171,7 @@ def _padded(rows: int, machine: SystolicMachine) -> int:
     return -(-rows // lanes) * lanes
 
 
-def _gather_cycles(machine: SystolicMachine, shape: AttentionShape, share: Share, turn: Turn) -> float:
-    """Return the cycles to gather a block's keys and values head by head, and to take queries in and turn them."""
-    rows = 2 * share.kv_heads * turn.keys
-    if turn.first:
-        rows += 2 * share.kv_heads * turn.queries * shape.group
-    return rows / machine.p.vector.rows_per_cycle
+def _gathered_rows(share: Share, shape: AttentionShape, turn: Turn) -> int:
+    """Return the rows of a block's keys and values, gathered head by head, and of queries, taken in and turned."""
+    queries = 2 * turn.queries * shape.group if turn.first else 0
+    return share.kv_heads * (2 * turn.keys + queries)

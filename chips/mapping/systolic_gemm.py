@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from dieshot.chips.mapping.systolic_machine import ACCUMULATOR_BYTES, Plan, Rows, SystolicMachine, stacked, step_row
 from dieshot.chips.parts.core_program import GATED, HOLD, LOAD
-from dieshot.chips.parts.mxu import stream_cycles
 from dieshot.traces.dtype import bytes_of
 
 TILE_FACTORS = (1, 2, 4)  # of the weight tile that the parameters name, to choose from
@@ -103,7 +102,7 @@ def _folds(machine: SystolicMachine, k: int, n: int) -> int:
 
 def _fold_cycles(machine: SystolicMachine, shape: GemmShape, rows: int, k: int) -> tuple[int, int]:
     mxu = machine.p.mxu
-    stream = stream_cycles(rows, machine.rows_per_cycle(shape.dtype), mxu.sublane_rows, mxu.least_fold)
+    stream = machine.stream_cycles(rows, shape.dtype)
     return stream, machine.weight_load_cycles(min(k, mxu.rows), shape.weight_dtype)
 
 

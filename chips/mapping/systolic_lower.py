@@ -25,7 +25,7 @@ def operator_key(machine: SystolicMachine, operator: Operator) -> Hashable:
 
 def refuse(machine: SystolicMachine, operator: Operator) -> None:
     """Raise UnsupportedError for an operator that the arrays cannot multiply."""
-    rates = machine.p.mxu.mac_rate
+    rates = machine.mac_rate
     if operator.macs and operator.dtype not in rates:
         raise UnsupportedError(
             f"{machine.p.name} has no matrix unit for {operator.dtype} (operator {operator.name}); "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dieshot.chips.parameters.systolic import SystolicParameters
 from dieshot.chips.parts import core_program
 from dieshot.chips.parts.core_program import AFTER, MACS, N_STEP, NONE, SystolicTiming
+from dieshot.chips.parts.mxu import stream_cycles
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.traces.dtype import DTYPE_BITS
 
@@ -38,6 +39,7 @@ class SystolicMachine:
 
     p: SystolicParameters
     timing: SystolicTiming
+    mac_rate: Mapping[str, int]
 
     @property
     def n_cores(self) -> int:
@@ -53,21 +55,26 @@ class SystolicMachine:
         """Return how many bytes of a tensor go through HBM."""
         return n_bytes if n_bytes > self.spill_bytes else 0
 
-    def rows_per_cycle(self, dtype: str) -> int:
-        """Return how many rows of operands of a format an array takes a cycle."""
-        return self.p.mxu.mac_rate[dtype] // (self.p.mxu.rows * self.p.mxu.columns)
+    def stream_cycles(self, n_rows: int, dtype: str) -> int:
+        """Return the cycles in which rows of operands of a format pass an array."""
+        mxu = self.p.mxu
+        return stream_cycles(n_rows, mxu.rows * mxu.columns, self.mac_rate[dtype], mxu.sublane_rows, mxu.least_fold)
 
     def weight_load_cycles(self, n_rows: int, weight_dtype: str) -> int:
         """Return the cycles in which rows of weights go into an array."""
         row_bits = self.p.mxu.columns * DTYPE_BITS[weight_dtype]
         return -(-n_rows * row_bits // (8 * self.p.mxu.weight_load))
 
-    def vector_fs(self, ops: float, transcendental_ops: float = 0.0, n_instructions: int = 1, cycles: float = 0) -> int:
-        """Return the time of one core's lanes for operations, and whole cycles beside, in fs."""
+    def vector_fs(self, ops: float, transcendental_ops: float = 0.0, gathered_rows: float = 0.0) -> int:
+        """Return the time of one core's lanes for a tile, in fs: arithmetic, transcendental functions and rows gathered
+        or scattered go through units of their own, and one instruction word serves all three in a cycle."""
         vector = self.p.vector
-        total = ops / vector.rate + transcendental_ops / vector.transcendental_rate + cycles
-        total += n_instructions * vector.overhead
-        return int(-(-total * FS_PER_SECOND // vector.clock))
+        units = (
+            ops / vector.rate,
+            transcendental_ops / vector.transcendental_rate,
+            gathered_rows / vector.rows_per_cycle,
+        )
+        return int(-(-(max(units) + vector.overhead) * FS_PER_SECOND // vector.clock))
 
     def exchange_fs(self, n_bytes: int) -> int:
         """Return what it takes cores to add up, or hand each other, a tensor; nothing with one core."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Literal, cast
 
 from dieshot.chips.parameters.gpu import Hbm, check_hbm
@@ -32,15 +33,35 @@ from dieshot.simulator.params import (
 MOST_LOADS = 1 << 16  # transfers under way that the model keeps books of
 
 
+class MacRates(Schema):
+    """Multiply-accumulates of one array in a cycle by format of the operands; none where it does not take a format."""
+
+    bf16: MacsPerCycle | None = None
+    fp16: MacsPerCycle | None = None
+    fp32: MacsPerCycle | None = None
+    fp8: MacsPerCycle | None = None
+    int8: MacsPerCycle | None = None
+
+
+class MacEnergies(Schema):
+    """Energy of one multiply-accumulate by format, with the operands' way through the array."""
+
+    bf16: FemtojoulesPerMac | None = None
+    fp16: FemtojoulesPerMac | None = None
+    fp32: FemtojoulesPerMac | None = None
+    fp8: FemtojoulesPerMac | None = None
+    int8: FemtojoulesPerMac | None = None
+
+
 class MatrixUnit(Schema):
-    """The weight-stationary arrays of one core. mac_rate: of one array, by format of the operands. weight_load: bytes
-    of weights that one array takes in a cycle, beside its work. least_fold: cycles between two folds at least.
+    """The weight-stationary arrays of one core. weight_load: bytes of weights that one array takes in a cycle, beside its
+    work. least_fold: cycles between two folds at least.
     depth: cycles from the last PE to where a result can be read. sublane_rows: rows come in multiples of this."""
 
     count: Count
     rows: Count
     columns: Count
-    mac_rate: dict[str, MacsPerCycle]
+    mac_rate: MacRates
     weight_load: BytesPerCycle
     least_fold: Cycles
     depth: Cycles
@@ -133,9 +154,9 @@ class Software(Schema):
 
 
 class Energy(Schema):
-    """Event energies. mac: by number format, with the operands' way through the array."""
+    """Event energies."""
 
-    mac: dict[str, FemtojoulesPerMac]
+    mac: MacEnergies
     vector_op: FemtojoulesPerOp
     vmem: FemtojoulesPerByte
     hbm: FemtojoulesPerBit
@@ -168,6 +189,12 @@ class SystolicParameters(Schema):
     power: Power
 
 
+def by_format(section: MacRates | MacEnergies) -> dict[str, int]:
+    """Return what a section says, by number format, of the formats that the arrays take."""
+    values = {field.name: getattr(section, field.name) for field in fields(section)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def path_fs(p: SystolicParameters) -> int:
     """Return what a small transfer takes beyond the DRAM's own timings."""
     return p.hbm.idle_latency - chase_latency_fs(p.hbm.memory)
@@ -175,10 +202,10 @@ def path_fs(p: SystolicParameters) -> int:
 
 def check_feasible(p: SystolicParameters) -> None:
     """Refuse parameters that contradict each other: InfeasibleError names the one and the bound that the others set."""
-    pes = p.mxu.rows * p.mxu.columns
-    for dtype, rate in p.mxu.mac_rate.items():
-        if rate % pes:
-            raise InfeasibleError(f"mxu.mac_rate.{dtype}", rate, f"a multiple of the {pes} PEs of an array")
+    energies = by_format(p.energy.mac)
+    for dtype, rate in by_format(p.mxu.mac_rate).items():
+        if dtype not in energies:
+            raise InfeasibleError(f"mxu.mac_rate.{dtype}", rate, f"none, or energy.mac.{dtype}")
     if path_fs(p) < 1:
         least = chase_latency_fs(p.hbm.memory)
         raise InfeasibleError("hbm.idle_latency", p.hbm.idle_latency, f"more than the DRAM's {least} fs")

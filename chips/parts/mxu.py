@@ -31,10 +31,13 @@ from dieshot.simulator.engine.component import Component
 Cycles = tuple[int, int, int, int]
 
 
-def stream_cycles(n_rows: int, rows_per_cycle: int, sublane_rows: int, least_fold: int) -> int:
-    """Return the cycles in which rows pass the first PE of an array: rows padded to sublanes, a least interval kept."""
+def stream_cycles(n_rows: int, n_pes: int, mac_rate: int, sublane_rows: int, least_fold: int) -> int:
+    """Return the cycles in which rows pass the first PE of an array: rows padded to sublanes, a least interval kept.
+
+    mac_rate: MACs of all PEs in a cycle, of more than one row where a PE does more than one, of less where it is slow.
+    """
     padded = -(-n_rows // sublane_rows) * sublane_rows
-    return max(-(-padded // rows_per_cycle), least_fold)
+    return max(-(-padded * n_pes // mac_rate), least_fold)
 
 
 class MatrixUnits(Component):
