@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from dieshot.chips.mapping.ahead import region_starts
 from dieshot.chips.mapping.library import Library
-from dieshot.chips.mapping.lower import region_key
+from dieshot.chips.mapping.lower import region_key, skipped_weight_bytes
 from dieshot.chips.mapping.machine import GpuMachine
 from dieshot.chips.mapping.residency import L2Contents
 from dieshot.chips.parameters.gpu import GpuParameters, check_feasible
@@ -58,6 +59,11 @@ class Gpu(Chip[GpuState]):
         """HBM capacity in bytes."""
         return self.parameters.hbm.capacity
 
+    def stored_weight_bytes(self, operator: Operator) -> int:
+        """Return the bytes of an operator's parameters in memory, 2:4 weights compressed."""
+        skipped = skipped_weight_bytes(self.machine, operator, operator.dims.get("experts", 1))
+        return operator.resident_weight_bytes - skipped
+
     @property
     def initial_state(self) -> GpuState:
         """Nothing in the L2, DRAM at rest."""
@@ -87,7 +93,8 @@ class Gpu(Chip[GpuState]):
             for operator in block.operators:
                 self._refuse(operator)
         if processes > 1:
-            self.library.choose_ahead(region_starts(stages, self.timing.l2_capacity_bytes), processes)
+            skipped = partial(skipped_weight_bytes, self.machine)
+            self.library.choose_ahead(region_starts(stages, self.timing.l2_capacity_bytes, skipped), processes)
 
     def carry_out(self, operator: Operator, state: GpuState, record: bool = True) -> OperatorOutcome[GpuState]:
         """Simulate an operator; see Chip."""
@@ -98,7 +105,8 @@ class Gpu(Chip[GpuState]):
             self._cells[key] = self._simulate(operator, resident, state.backlog, record, key)
         cells, backlog = self._cells[key]
         capacity = self.timing.l2_capacity_bytes
-        return OperatorOutcome(cells, GpuState(state.contents.after(operator, capacity), backlog))
+        contents = state.contents.after(operator, capacity, skipped_weight_bytes(self.machine, operator))
+        return OperatorOutcome(cells, GpuState(contents, backlog))
 
     def drain(self, state: GpuState) -> tuple[Cell | None, GpuState]:
         """Wait for the DRAM writes under way; see Chip."""

@@ -1,6 +1,6 @@
 """Spreading a trace over chips: tensor parallelism inside a stage, pipeline parallelism from stage to stage."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dieshot.traces.dtype import bytes_of, precision_named
@@ -12,6 +12,10 @@ from dieshot.traces.share import check_tensor_parallel, share_of
 from dieshot.traces.spread import spread_layers
 from dieshot.traces.trace import HEAD, LAYERS, SEND, TAIL, Block, Step, Trace
 from dieshot.traces.work import Formats
+
+
+def _resident_bytes(operator: Operator) -> int:
+    return operator.resident_weight_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,13 @@ class Partition:
     pipeline_parallel: int
     stages: tuple[Stage, ...]
 
-    def weight_bytes_per_rank(self, stage: int) -> int:
-        """Return the bytes of parameters that each rank of the stage stores."""
+    def weight_bytes_per_rank(self, stage: int, stored_bytes: Callable[[Operator], int] = _resident_bytes) -> int:
+        """Return the bytes of parameters that each rank of the stage stores.
+
+        stored_bytes: those of one operator, on a chip that stores them otherwise than dense.
+        """
         blocks = self.stages[stage].steps[0].blocks
-        total = sum(block.repeat * _resident_bytes(block.operators) for block in blocks)
+        total = sum(block.repeat * sum(map(stored_bytes, block.operators)) for block in blocks)
         return total - self._shared_head_bytes(blocks)
 
     def kv_bytes_per_rank(self, stage: int) -> int:
@@ -59,7 +66,7 @@ class Partition:
         names = {block.name for block in blocks}
         if not self.trace.model.tie_word_embeddings or not {HEAD, TAIL} <= names:
             return 0
-        return _resident_bytes(tuple(op for op in blocks[-1].operators if op.name == "lm_head"))
+        return sum(_resident_bytes(op) for op in blocks[-1].operators if op.name == "lm_head")
 
 
 def partition(trace: Trace, tensor_parallel: int, pipeline_parallel: int, pad: bool = False) -> Partition:
@@ -103,7 +110,8 @@ class _RankBlocks:
 
     def layers(self, pp: int) -> list[int]:
         """Return the layers of each stage, by the bytes of parameters that a rank stores."""
-        head, layer, tail = (_resident_bytes(self._block(block, 1).operators) for block in self._trace.steps[0].blocks)
+        ranks = (self._block(block, 1).operators for block in self._trace.steps[0].blocks)
+        head, layer, tail = (sum(map(_resident_bytes, operators)) for operators in ranks)
         return spread_layers(self._trace.model.num_hidden_layers, pp, layer, head, tail)
 
     def steps(self, stage: int, n_layers: int, pp: int) -> Iterator[Step]:
@@ -155,10 +163,6 @@ class _RankBlocks:
             operator = make_operator("send", "send_recv", dims, formats, inputs, fused=("send_recv",))
             self._sends[key] = Block(SEND, 1, (operator,))
         return self._sends[key]
-
-
-def _resident_bytes(operators: tuple[Operator, ...]) -> int:
-    return sum(operator.resident_weight_bytes for operator in operators)
 
 
 def _check_degrees(trace: Trace, tp: int, pp: int, pad: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 
 from dieshot.chips.mapping import attention, gemm, gemm_tiling, stream
 from dieshot.chips.mapping.machine import DTYPE_BYTES, GpuMachine
@@ -32,6 +33,24 @@ def region_key(operator: Operator, resident_bytes: int) -> Hashable:
     return (operator.kind, tuple(dims.items()), formats, traffic, operator.group_rows, resident_bytes)
 
 
+def weight_layout(machine: GpuMachine, operator: Operator) -> WeightLayout:
+    """Return how the weights of a GEMM are stored: compressed where the matrix unit skips their zeros."""
+    skips = operator.sparsity == SKIPPED and machine.sparse_gain > 1
+    index_bits = machine.sparse_index_bits if skips else 0
+    return WeightLayout(operator.weight_dtype or operator.dtype, operator.dtype, index_bits)
+
+
+def skipped_weight_bytes(machine: GpuMachine, operator: Operator, n_experts: int | None = None) -> int:
+    """Return by how much compression makes an operator's weights smaller, of `n_experts` or of those with rows."""
+    layout = weight_layout(machine, operator)
+    if not layout.sparse:
+        return 0
+    if n_experts is None:
+        n_experts = sum(rows > 0 for rows in operator.group_rows) or 1
+    k = operator.dims["K"]
+    return n_experts * operator.dims["N"] * (replace(layout, index_bits=0).row_bytes(k) - layout.row_bytes(k))
+
+
 def kernel_choices(machine: GpuMachine, operator: Operator, resident_bytes: int) -> list[Choice]:
     """Return the alternatives that a library would weigh; each is a sequence of kernels."""
     special = _CHOICES.get(operator.kind)
@@ -42,14 +61,12 @@ def kernel_choices(machine: GpuMachine, operator: Operator, resident_bytes: int)
 
 def _gemm(machine: GpuMachine, operator: Operator, resident_bytes: int) -> list[Choice]:
     dims = operator.dims
-    skips = operator.sparsity == SKIPPED and machine.sparse_gain > 1
-    index_bits = machine.sparse_index_bits if skips else 0
     shape = gemm_tiling.GemmShape(
         group_rows=operator.group_rows or (dims["M"],),
         n=dims["N"],
         k=dims["K"],
         dtype=operator.dtype,
-        weights=WeightLayout(operator.weight_dtype or operator.dtype, operator.dtype, index_bits),
+        weights=weight_layout(machine, operator),
         output_bytes_per_element=DTYPE_BYTES[operator.output_dtype],
         resident_x_bytes=resident_bytes,
     )

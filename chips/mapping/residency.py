@@ -27,10 +27,13 @@ class L2Contents:
             total += min(size, held.get(self._name(producer), 0))
         return total
 
-    def after(self, operator: Operator, capacity_bytes: int) -> L2Contents:
-        """Return the contents when the operator is done: its output newest, then inputs, then what it streamed."""
+    def after(self, operator: Operator, capacity_bytes: int, skipped_bytes: int = 0) -> L2Contents:
+        """Return the contents when the operator is done: its output newest, then inputs, then what it streamed.
+
+        skipped_bytes: of its weights that are not stored.
+        """
         inputs = [(self._name(producer), size) for producer, size in operator.inputs.items()]
-        streamed = operator.weight_bytes + operator.kv_read_bytes + operator.kv_write_bytes
+        streamed = operator.weight_bytes - skipped_bytes + operator.kv_read_bytes + operator.kv_write_bytes
         touched = [(operator.name, operator.output_bytes), *inputs, (STREAMED, streamed)]
         names = {name for name, _ in touched if name != STREAMED}
         kept = [entry for entry in self.stack if entry[0] not in names]

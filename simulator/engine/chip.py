@@ -75,6 +75,10 @@ class Chip(ABC, Generic[State]):
     def memory_bytes(self) -> int:
         """Memory that weights, KV cache and activations of one chip must fit in."""
 
+    def stored_weight_bytes(self, operator: Any) -> int:
+        """Return the bytes of memory that the parameters of an operator take; more or less than dense is the chip's."""
+        return int(operator.resident_weight_bytes)
+
     @property
     @abstractmethod
     def initial_state(self) -> State:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from dieshot.simulator.engine.chip import InfeasibleError
+from dieshot.simulator.engine.chip import Chip, InfeasibleError
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.setup import SystemSetup
 from dieshot.traces import Partition, Stage, Trace, partition
@@ -83,7 +83,7 @@ def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int)
             bound += ", or --tp 1, as a chip is divided into stages only"
         raise InputError(problem, key="--tp x --pp", value=tp * pp, expected=bound)
     parts = partition(trace, tp, pp, pad=setup.chip.pads_shards)
-    needs = [_Need.of_stage(parts, stage, micro_batches) for stage in parts.stages]
+    needs = [_Need.of_stage(setup.chip, parts, stage, micro_batches) for stage in parts.stages]
     _check_total(setup, parts, needs, micro_batches)
     try:
         placed = setup.placed(tp, stages_on_chip)
@@ -102,10 +102,10 @@ class _Need(NamedTuple):
     widest: int
 
     @staticmethod
-    def of_stage(parts: Partition, stage: Stage, micro_batches: int) -> _Need:
+    def of_stage(chip: Chip[Any], parts: Partition, stage: Stage, micro_batches: int) -> _Need:
         widest = max(op.input_bytes + op.output_bytes for block in stage.steps[0].blocks for op in block.operators)
         cache = parts.kv_bytes_per_rank(stage.index) * micro_batches
-        return _Need(parts.weight_bytes_per_rank(stage.index), cache, widest)
+        return _Need(parts.weight_bytes_per_rank(stage.index, chip.stored_weight_bytes), cache, widest)
 
     @property
     def all(self) -> int:

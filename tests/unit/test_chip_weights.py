@@ -123,6 +123,32 @@ def test_zeros_anywhere_are_multiplied_like_any_weight() -> None:
     assert anywhere.cells == done(DECODE, "bf16", "bf16").cells
 
 
+def test_compressed_weights_take_less_memory_and_less_of_the_cache() -> None:
+    dense, sparse = gemm(DECODE, "fp8", "fp8"), gemm(DECODE, "fp8", "fp8", TWO_OF_FOUR)
+    assert h100().stored_weight_bytes(dense) == dense.resident_weight_bytes == 4096 * 4096
+    assert h100().stored_weight_bytes(sparse) == 4096 * (2048 + 512)
+    # 16 MB of weights and another operator's 12 MB do not leave room for what came before, 10 MB and those do.
+    kept = {}
+    for operator in (dense, sparse):
+        writer = make_operator(
+            "w", "gemm", {"M": 2048, "N": 3072, "K": 64, "bias": 0}, Formats("fp8", "fp8", "bf16"), "x"
+        )
+        state = h100().carry_out(writer, h100().initial_state, record=False).state
+        reader = replace(operator, inputs={"other": operator.input_bytes})
+        stack = dict(h100().carry_out(reader, state, record=False).state.contents.stack)
+        kept[operator.sparsity] = stack["w"]
+    assert 0 < kept["dense"] < kept["2:4"] == writer.output_bytes
+
+
+def test_experts_are_stored_all_and_read_where_they_have_rows() -> None:
+    dims = {"M": 4, "N": 128, "K": 64, "experts": 3}
+    formats = Formats("bf16", "bf16", "bf16")
+    operator = make_operator("g", "grouped_gemm", dims, formats, PREVIOUS, group_rows=(4, 0, 0), sparsity=TWO_OF_FOUR)
+    assert h100().stored_weight_bytes(operator) == 3 * 128 * (64 + 8)
+    read = counted(h100().carry_out(operator, h100().initial_state), "hbm_read_bytes")
+    assert 128 * (64 + 8) + operator.input_bytes <= read < 128 * 128 + operator.input_bytes
+
+
 def test_a_gpu_without_sparse_matrix_units_runs_the_dense_weights() -> None:
     parameters = h100().parameters
     chip = Gpu(replace(parameters, sm=replace(parameters.sm, sparsity=None)))
