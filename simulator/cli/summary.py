@@ -55,7 +55,16 @@ def print_summary(summary: Mapping[str, Any], file: Path | None) -> None:
 def _title(summary: Mapping[str, Any]) -> str:
     shape = [f"{key} {summary[key]:,}" for key in ("batch", "prompt", "generate") if isinstance(summary.get(key), int)]
     parts = [f"{summary.get('model', '?')} on {summary.get('system', '?')}", *shape, str(summary.get("precision", ""))]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in (*parts, _zeros(summary)) if part)
+
+
+def _zeros(summary: Mapping[str, Any]) -> str:
+    """Return what to say of sparse weights: nothing where they are dense, their density where the pattern leaves it."""
+    pattern = summary.get("sparsity", "dense")
+    if pattern == "dense":
+        return ""
+    density = f" at density {summary.get('density')}" if pattern == "unstructured" else ""
+    return f"{pattern} weights{density}"
 
 
 def _tables(summary: Mapping[str, Any]) -> Iterator[Table]:

@@ -93,6 +93,22 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return captured.out
 
 
+@pytest.mark.parametrize(
+    ("zeros", "words"),
+    [
+        ({"sparsity": "dense", "density": 1.0}, "fp8\n"),
+        ({"sparsity": "2:4", "density": 0.5}, "fp8, 2:4 weights\n"),
+        ({"sparsity": "unstructured", "density": 0.3}, "fp8, unstructured weights at density 0.3\n"),
+    ],
+)
+def test_the_title_says_which_weights_are_zero(
+    zeros: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, "studies.run", run=Study(SimpleNamespace(summary=SUMMARY | zeros)))
+    printed_title = printed(capsys, "run", "dgx-h100", "llama-3-70b", "--no-log").partition("time to")[0]
+    assert printed_title.endswith(words)
+
+
 def test_run_asks_for_the_defaults(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study(SimpleNamespace(summary=SUMMARY))
     install(monkeypatch, "studies.run", run=study)
