@@ -1,0 +1,117 @@
+"""From operators to phases: where each runs, in which layout, and what moves it there first."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+from dieshot.chips.mapping.wafer_decode import Vectors, Widths, kv_positions, wavelets
+from dieshot.chips.mapping.wafer_pe import PeModel, n_bytes
+from dieshot.chips.mapping.wafer_phase import GRID, OTHER, Move, Phase, Region, X, Y
+from dieshot.chips.mapping.wafer_place import Placement
+from dieshot.chips.mapping.wafer_prefill import Grid
+from dieshot.traces.operator import Operator
+
+ANYWHERE = ""  # the layout of what has just come in: that of whoever reads it first
+MULTIPLIES = ("gemm", "grouped_gemm")
+
+
+def tokens_of(operator: Operator) -> int:
+    """Return the rows of an operator's output; 0 where it has none."""
+    dims = operator.dims
+    if operator.kind == "attention":
+        return dims["batch"] * dims["q_len"]
+    return dims.get("M", dims.get("tokens", 0))
+
+
+def lies_with_tables(operator: Operator) -> bool:
+    """Return whether an operator runs where the token tables are: embedding, last norm, head and sampling."""
+    is_last_norm = operator.kind == "norm" and bool(operator.dims["residual"]) and not operator.dims["writes_residual"]
+    return operator.kind in ("embedding", "sample") or operator.shard == "vocab" or is_last_norm
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """A placement with everything that turns operators into phases.
+
+    parts: widths of the matrices merged in a projection, by (N, K). chunk_tokens: of a prompt, at a time.
+    """
+
+    pe: PeModel
+    placement: Placement
+    separate: bool
+    parts: Mapping[tuple[int, int], Widths]
+    chunk_tokens: int
+
+    def region_of(self, operator: Operator) -> Region:
+        """Return where an operator runs."""
+        return self.placement.tables if lies_with_tables(operator) else self.placement.layers
+
+    def widths(self, operator: Operator) -> Widths:
+        """Return the widths of the matrices in an operator's merged weights."""
+        dims = operator.dims
+        if operator.kind != "gemm":
+            return ()
+        known = self.parts.get((dims["N"], dims["K"]))
+        n = sum(name.endswith("_proj") for name in operator.fused)
+        if known is not None and n == len(known):
+            return known
+        return tuple(dims["N"] * (i + 1) // n - dims["N"] * i // n for i in range(n)) if n > 1 else (dims["N"],)
+
+    def key(self, operator: Operator) -> Hashable:
+        """Return what tells operators apart here: of a cache's length, only the positions that a PE holds."""
+        dims = dict(operator.dims)
+        if operator.kind == "attention" and dims["q_len"] == 1:
+            seen = {axis: kv_positions(operator, self.placement.layers, axis) for axis in (X, Y)}
+            dims |= {"kv_len": seen[Y], "window": seen[X]}
+        formats = (operator.dtype, operator.weight_dtype, operator.kv_dtype, operator.density)
+        return (operator.kind, tuple(dims.items()), formats, operator.group_rows, operator.fused, operator.shard)
+
+    def uses_grid(self, operator: Operator) -> bool:
+        """Return whether an operator has at least a token for every row of PEs."""
+        return not lies_with_tables(operator) and tokens_of(operator) >= self.placement.layers.rows
+
+    def lower(self, operator: Operator, at: Region, layout: str) -> tuple[list[Phase], Region, str]:
+        """Return the phases of an operator whose input lies in a region and layout; where its output then lies."""
+        region = self.region_of(operator)
+        wanted = GRID if self.uses_grid(operator) else layout
+        if wanted in (ANYWHERE, GRID) and not self.uses_grid(operator):
+            wanted = self._first_split(region, operator)
+        phases: list[Phase] = []
+        if layout != ANYWHERE and (at != region or (wanted == GRID) != (layout == GRID)):
+            wanted = GRID if wanted == GRID else self._first_split(region, operator)
+            phases.append(self._move(operator, region, wanted))
+        if wanted == GRID:
+            return phases + self._grid(region).lower(operator, self.widths(operator)), region, GRID
+        vectors = Vectors(self.pe, region, self.separate)
+        own, after = vectors.lower(operator, wanted, self.widths(operator))
+        return phases + own, region, after
+
+    def _grid(self, region: Region) -> Grid:
+        return Grid(self.pe, region, self.separate, self.chunk_tokens)
+
+    def _first_split(self, region: Region, operator: Operator) -> str:
+        """Layers begin along the columns; of the tables, the short axis takes the sums, as the vocabulary is long."""
+        if region.name == "layers":
+            return Y
+        short = X if region.columns <= region.rows else Y
+        return OTHER[short] if operator.kind == "embedding" else short
+
+    def _move(self, operator: Operator, region: Region, layout: str) -> Move:
+        """What an operator reads first comes in over a link, that of many tokens over one for every row."""
+        read = max((each for each in operator.inputs.values()), default=1)
+        n = wavelets(read, 1)
+        links = min(self.placement.layers.rows, self.placement.tables.rows) if layout == GRID else 1
+        return Move(region, layout, n, links, self.placement.hops + region.rows + region.columns)
+
+    def tile_bytes(self, operator: Operator, split: str) -> tuple[int, str]:
+        """Return the bytes of weights that each PE stores for an operator, and how its output is split."""
+        region, dims, across = self.region_of(operator), operator.dims, OTHER[split]
+        if operator.kind == "route":
+            return 0, across
+        if operator.kind not in MULTIPLIES:
+            return region.share(dims.get("hidden", 0), split) * n_bytes(operator.weight_dtype), split
+        k = region.share(dims["K"], split)
+        widths = self.widths(operator) if self.separate and operator.kind == "gemm" else (dims["N"],)
+        n = sum(region.share(width, across) for width in widths)
+        return k * n * n_bytes(operator.weight_dtype) * dims.get("experts", 1), across

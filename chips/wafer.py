@@ -1,0 +1,297 @@
+"""Wafers of PEs in a mesh: weights and cache stay where they are, vectors move over static routes, hop by hop."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import simpy
+
+from dieshot.chips.mapping.wafer_capacity import plan
+from dieshot.chips.mapping.wafer_lower import ANYWHERE, Lowering
+from dieshot.chips.mapping.wafer_pe import FORMATS, PeModel
+from dieshot.chips.mapping.wafer_phase import Move, Phase, Region
+from dieshot.chips.mapping.wafer_place import place
+from dieshot.chips.parameters.wafer import WaferParameters, check_wafer
+from dieshot.chips.parts.line import LineParameters
+from dieshot.chips.parts.pe_region import Amounts, PeRegion
+from dieshot.chips.parts.wafer_lines import Memo, n_colours
+from dieshot.chips.parts.wafer_log import N_LINES, SAMPLES, WAVELET_BYTES, RegionLog
+from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
+from dieshot.simulator.engine.chip import Chip, InfeasibleError, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.clock import Clock
+from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.machine import StepLike
+from dieshot.traces.operator import Operator
+
+MW_PER_W = 1000
+COLLECTIVES = ("all_reduce", "all_gather", "send_recv")
+
+
+@dataclass(frozen=True, slots=True)
+class WaferState:
+    """Where the data are, how they are laid out, and how much later than the first PE rows and columns are ready."""
+
+    region: Region
+    layout: str
+    y: bytes
+    x: bytes
+
+
+class Wafer(Chip[WaferState]):
+    """One wafer, or of one divided into regions what a stage gets; cells are kept by operators and state."""
+
+    Parameters = WaferParameters
+    divisible = True
+    overlaps_operators = True
+
+    def __init__(self, parameters: WaferParameters, n_parts: int = 1) -> None:
+        check_wafer(parameters)
+        self.parameters = parameters
+        self.n_parts = n_parts
+        self.clock = Clock.from_hz(parameters.clock)
+        self.how = line_parameters(parameters)
+        try:
+            placement = place(parameters, n_parts)
+        except UnsupportedError:
+            raise InfeasibleError(
+                "fabric.rows", parameters.fabric.rows, f"a fabric with PEs for {n_parts} regions"
+            ) from None
+        used = n_colours(self.how, placement.layers.rows, placement.layers.columns)
+        if used > parameters.router.colours:
+            raise InfeasibleError("router.colours", parameters.router.colours, f"{used} or more for these programs")
+        separate = parameters.software.projections == "separate"
+        self.lowering = Lowering(PeModel.of(parameters), placement, separate, {}, placement.layers.rows)
+        self._outcomes: dict[Hashable, tuple[OperatorOutcome[WaferState], ...]] = {}
+        self._lines: Memo = {}
+
+    def divided(self, n_parts: int) -> Wafer:
+        """Return one of equal regions; see Chip."""
+        return Wafer(self.parameters, n_parts) if n_parts > 1 else self
+
+    @property
+    def memory_bytes(self) -> int:
+        """SRAM of all PEs; whether a stage fits into the PEs of its region shows in `prepare`."""
+        return self.parameters.fabric.rows * self.parameters.fabric.columns * self.parameters.pe.sram
+
+    @property
+    def initial_state(self) -> WaferState:
+        """A vector has come in, in the layout that its reader wants; all PEs are ready."""
+        return WaferState(self.lowering.placement.layers, ANYWHERE, b"", b"")
+
+    @property
+    def published_power_w(self) -> Mapping[str, float]:
+        """Power of a system of one wafer, by its maker."""
+        return {"system": self.parameters.power.system / MW_PER_W}
+
+    def peaks(self) -> Mapping[str, float]:
+        """Return MAC rates by format (MAC/s) and what all PEs read from their SRAM (B/s), of the whole wafer."""
+        p = self.parameters
+        n, hz = p.fabric.rows * p.fabric.columns, p.clock
+        skipped = p.sparsity.most if p.sparsity.zero_skipping else 1
+        rates = {f"mac:{dtype}": float(n * rate * hz * skipped) for dtype, rate in p.pe.mac_rate.items()}
+        width = p.pe.read_bandwidth + (p.pe.read_bandwidth if p.pe.cache else 0)
+        return rates | {"memory": float(n * width * hz * skipped), "vector": float(n * p.pe.vector_rate * hz)}
+
+    def components(self) -> Sequence[ComponentSpec]:
+        """Return sampled PEs of both kinds of regions, then vector work, SRAM and links along both axes as a whole."""
+        p, period = self.parameters, self.clock.period_fs
+        layers = self.lowering.placement.layers
+        count = max(1, layers.n_pes // SAMPLES)
+        peak = max(p.pe.mac_rate.values()) * count
+        specs = [
+            ComponentSpec(f"{region}/pe{i}", "tensor", period, "MAC", peak, count=count)
+            for region in ("layers", "tables")
+            for i in range(SAMPLES)
+        ]
+        static_fj = p.power.idle * period // MW_PER_W // self.n_parts
+        n = layers.n_pes
+        width = p.pe.read_bandwidth + p.pe.write_bandwidth
+        specs.append(ComponentSpec("vector", "vector", period, "op", p.pe.vector_rate * n, count=n))
+        specs.append(ComponentSpec("sram", "sram", period, "byte", width * n, static_fj // n, count=n))
+        links = [ComponentSpec(f"mesh/{axis}", "mesh", period, "byte", 2 * WAVELET_BYTES * n, count=n) for axis in "yx"]
+        specs += links
+        assert len(specs) == N_LINES
+        return specs
+
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
+        """Place weights and cache; UnsupportedError where a PE cannot hold its share, or a format has no multiplier."""
+        for block in {id(block): block for steps in stages for step in steps for block in step.blocks}.values():
+            for operator in block.operators:
+                self._refuse(operator)
+        planned = plan(self.parameters, self.lowering, stages, self.n_parts)
+        if planned != self.lowering:
+            self.lowering = planned
+            self._outcomes.clear()
+
+    def carry_out(self, operator: Operator, state: WaferState, record: bool = True) -> OperatorOutcome[WaferState]:
+        """Simulate an operator; see Chip."""
+        return self.carry_out_all((operator,), state, record)[0]
+
+    def carry_out_all(
+        self, operators: Sequence[Operator], state: WaferState, record: bool = True
+    ) -> tuple[OperatorOutcome[WaferState], ...]:
+        """Simulate a stretch of operators: PEs go on to the next one as soon as they have what they need; see Chip."""
+        key = (tuple(self.lowering.key(operator) for operator in operators), state, record)
+        if key not in self._outcomes:
+            phases, at, layout = [], state.region, state.layout
+            for operator in operators:
+                self._refuse(operator)
+                own, at, layout = self.lowering.lower(operator, at, layout)
+                phases.append(own)
+            self._outcomes[key] = self._simulate(operators, phases, state, layout, record)
+        return self._outcomes[key]
+
+    def hand_over(self, operator: Operator, state: WaferState) -> OperatorOutcome[WaferState]:
+        """Send to the region beside this one: over every row's link at once; see Chip."""
+        layers = self.lowering.placement.layers
+        key = ("hand_over", operator.output_bytes, state)
+        if key not in self._outcomes:
+            n = -(-operator.output_bytes // WAVELET_BYTES)
+            move = Move(layers, ANYWHERE, n, layers.rows, layers.columns)
+            self._outcomes[key] = self._simulate((operator,), [[move]], state, ANYWHERE, True)
+        return self._outcomes[key][0]
+
+    def drain(self, state: WaferState) -> tuple[Cell | None, WaferState]:
+        """Wait for the last PE; the next step brings its own data; see Chip."""
+        late = _latest(state)
+        if late == 0:
+            return None, self.initial_state
+        key = ("drain", state)
+        if key not in self._outcomes:
+            log = RegionLog(True)
+            y, x = _profiles(state)
+            log.waiting(state.region, y, x)
+            log.operator_done(late)
+            period = self.clock.period_fs
+            cell = Cell(key, "drain", "drain", late * period, log.activities(period)[0], self._energies(None))
+            self._outcomes[key] = (OperatorOutcome((cell,), self.initial_state),)
+        outcome = self._outcomes[key][0]
+        return outcome.cells[0], outcome.state
+
+    def alongside(self, cell: Cell, operator: Operator, state: WaferState) -> tuple[Cell, WaferState]:
+        """Walk to the edge of the wafer when the last PE is done, then over the links while all wait; see Chip."""
+        key = ("alongside", cell.key, state)
+        if key not in self._outcomes:
+            period = self.clock.period_fs
+            edge = state.region.columns + 2 * self.how.ramp_cycles + 1
+            delay_fs = (_latest(state) + edge) * period
+            duration_fs = delay_fs + cell.duration_fs
+            late = replace(
+                cell.activity, start_fs=cell.activity.start_fs + delay_fs, end_fs=cell.activity.end_fs + delay_fs
+            )
+            merged = replace(
+                cell,
+                key=key,
+                duration_fs=duration_fs,
+                activity=Activity.joined(_all_waiting(duration_fs), late),
+                fj_per_amount=self._energies(None) | cell.fj_per_amount,
+            )
+            self._outcomes[key] = (OperatorOutcome((merged,), self.initial_state),)
+        outcome = self._outcomes[key][0]
+        return outcome.cells[0], outcome.state
+
+    @property
+    def local_costs(self) -> LocalCosts:
+        """A task at either end; what goes over the wafer's edge is not copied first."""
+        task_fs = self.clock.fs(self.how.task_cycles)
+        return LocalCosts(self.clock.period_fs, task_fs, task_fs, 0)
+
+    def _refuse(self, operator: Operator) -> None:
+        rates = self.parameters.pe.mac_rate
+        if operator.macs:
+            self.lowering.pe.rate(operator.dtype, operator.name)
+        if operator.kv_dtype is not None and operator.kv_dtype not in FORMATS:
+            raise UnsupportedError(
+                f"{self.parameters.name} keeps no cache in {operator.kv_dtype} (operator {operator.name}); "
+                f"it keeps {', '.join(FORMATS)} and multiplies {', '.join(sorted(rates))}"
+            )
+        if operator.kind in COLLECTIVES and operator.dims.get("group", 1) > 1:
+            raise UnsupportedError(f"{self.parameters.name}: a layer lies on one wafer (operator {operator.name})")
+
+    def _simulate(
+        self,
+        operators: Sequence[Operator],
+        phases: Sequence[Sequence[Phase]],
+        state: WaferState,
+        layout: str,
+        record: bool,
+    ) -> tuple[OperatorOutcome[WaferState], ...]:
+        env = simpy.Environment()
+        log, period = RegionLog(record), self.clock.period_fs
+        part = PeRegion(env, state.region, _profiles(state), phases, self.how, period, self._lines, log)
+        env.run(until=part.process)
+        done = part.run_so_far
+        last = done.ends[-1]
+        y = part.y - int(part.y.min())
+        x = part.x - int(part.x.min())
+        after = WaferState(part.region, layout, y.tobytes(), x.tobytes())
+        outcomes, begin = [], 0
+        for operator, end, amounts, activity in zip(
+            operators, done.ends, done.amounts, log.activities(period), strict=True
+        ):
+            key = (self.lowering.key(operator), begin, end, last, state, layout)
+            cell = Cell(
+                key,
+                operator.name,
+                operator.kind,
+                (end - begin) * period,
+                activity,
+                self._energies(operator.dtype if operator.macs else None),
+                _counters(operator, amounts),
+            )
+            outcomes.append(OperatorOutcome((cell,), after))
+            begin = end
+        return tuple(outcomes)
+
+    def _energies(self, dtype: str | None) -> dict[str, int]:
+        energy = self.parameters.energy
+        mac = energy.mac.get(dtype, 0) if dtype else 0
+        return {"tensor": mac, "vector": energy.vector_op, "sram": energy.sram, "mesh": energy.hop}
+
+
+def line_parameters(p: WaferParameters) -> LineParameters:
+    """Return the parameters of a line of PEs."""
+    return LineParameters(
+        p.router.ramp_latency,
+        p.router.buffer,
+        p.router.input_queue,
+        p.router.output_queue,
+        p.software.task_activation,
+        p.software.vector_start,
+        p.software.reduction,
+        p.software.root,
+    )
+
+
+def _profiles(state: WaferState) -> tuple[Any, Any]:
+    y = np.frombuffer(state.y, np.int64) if state.y else np.zeros(state.region.rows, np.int64)
+    x = np.frombuffer(state.x, np.int64) if state.x else np.zeros(state.region.columns, np.int64)
+    return y, x
+
+
+def _latest(state: WaferState) -> int:
+    y, x = _profiles(state)
+    return int(y.max()) + int(x.max())
+
+
+def _all_waiting(duration_fs: int) -> Activity:
+    n = SAMPLES
+    zero, one = np.zeros(n, np.int64), np.ones(n, np.int64)
+    full = np.full(n, duration_fs, np.int64)
+    return Activity(np.arange(n, dtype=np.int32), zero, full, np.full(n, STALL_LINK, np.int8), zero, one, zero)
+
+
+def _counters(operator: Operator, amounts: Amounts) -> dict[str, int]:
+    return {
+        "macs": operator.macs,
+        "padded_macs": max(0, amounts.macs - operator.macs),
+        "skipped_macs": max(0, operator.macs - amounts.macs),
+        "weight_bytes": operator.weight_bytes,
+        "kv_read_bytes": operator.kv_read_bytes,
+        "kv_write_bytes": operator.kv_write_bytes,
+        "sram_bytes": amounts.sram_bytes,
+        "wavelet_hops": amounts.hops,
+    }
