@@ -54,11 +54,17 @@ Generate = Annotated[
         "--generate", parser=AT_LEAST_0, metavar="N", help="Tokens to generate per sequence; 0 is prefill only."
     ),
 ]
-Precision = Annotated[str, typer.Option("--precision", help="Data type of weights and activations.")]
+Precision = Annotated[
+    str, typer.Option("--precision", help="Data type of weights and activations; w8a16: int8 and bf16.")
+]
 KvPrecision = Annotated[str, typer.Option("--kv-precision", help="Data type of the KV cache.")]
 SystemPrecision = Annotated[
     str | None,
-    typer.Option("--precision", help="Data type of weights and activations.", show_default="the system's own, or fp8"),
+    typer.Option(
+        "--precision",
+        help="Data type of weights and activations; w8a16: int8 and bf16.",
+        show_default="the system's own, or fp8",
+    ),
 ]
 SystemKvPrecision = Annotated[
     str | None,

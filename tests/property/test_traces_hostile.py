@@ -17,13 +17,19 @@ TEXTS = {
     for name, model in MODELS.items()
 }
 
+TEXTS["sparse"] = trace_text(
+    build_trace(
+        MODELS["tiny-moe"], batch=2, prompt=3, generate=3, precision="w8a16", sparsity="unstructured", density=0.3
+    )
+)
+
 scalars = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(1 << 70), 1 << 70),
     st.floats(),
     st.text(max_size=5),
-    st.sampled_from(["fp8", "gemm", "@prev", "o_proj"]),
+    st.sampled_from(["fp8", "gemm", "@prev", "o_proj", "2:4", "dense", 0.5]),
 )
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
