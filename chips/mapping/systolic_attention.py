@@ -1,17 +1,19 @@
 """Attention on a systolic chip: a loop over sequences, blocks of queries and blocks of cached keys and values.
 
-One turn of the loop fetches its block of the cache while the turn before computes; then rows of the block are gathered
-head by head, queries multiply keys, the lanes make the softmax, its weights multiply values, and the lanes add up.
-Turns follow each other: the compiled body is one straight schedule that ends when its last result is there.
+One turn of the loop fetches its block of the cache while the turn before computes; queries multiply keys, the lanes
+make the softmax, its weights multiply values, and the lanes add up. Of a paged cache, rows of the block are first gathered
+head by head, and turns follow each other: the compiled body is one straight schedule that ends when its last result is
+there. A dense cache is an operand like any other: several sequences make a turn, and turns overlap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dieshot.chips.mapping.systolic_gemm import TILE_FACTORS
 from dieshot.chips.mapping.systolic_machine import ACCUMULATOR_BYTES, Plan, Rows, SystolicMachine, stacked, step_row
-from dieshot.chips.parts.core_program import NONE, STORE
+from dieshot.chips.parts.core_program import AFTER, GATED, HOLD, LOAD, NONE, STORE
 from dieshot.traces.dtype import DTYPE_BITS, bytes_of
 
 SUBLANES = 8  # query rows of a head are padded to this
@@ -96,13 +98,16 @@ def turns(machine: SystolicMachine, shape: AttentionShape, parts: int) -> Iterat
 def build(machine: SystolicMachine, shape: AttentionShape) -> Plan:
     """Return the plan of an attention operator."""
     share = share_of(shape, machine.n_cores)
-    steps: list[Rows] = []
+    pairs: list[tuple[Rows, Rows]] = []
     loops = list(turns(machine, shape, share.parts))
-    gated = 1 if shape.input_bytes > machine.spill_bytes else 0
-    for sequence in range(share.sequences):
-        for number, turn in enumerate(loops):
-            once = shape.input_bytes if gated and sequence == 0 and number == 0 else 0
-            steps.extend(_turn_steps(machine, shape, share, turn, len(steps) - 1, once))
+    together = _together(machine, shape, share, loops)
+    for sequence in range(0, share.sequences, together):
+        some = replace(share, sequences=min(together, share.sequences - sequence))
+        for turn in loops:
+            pairs.append(_turn_steps(machine, shape, some, turn))
+    steps = _overlapped(pairs) if is_dense(machine) else _one_by_one(pairs)
+    if shape.input_bytes > machine.spill_bytes:
+        _spread_load([scores for scores, _ in pairs], shape.input_bytes)
     if shape.output_bytes > machine.spill_bytes:
         _spread_store(steps, shape.output_bytes)
     program = machine.p.program
@@ -112,6 +117,30 @@ def build(machine: SystolicMachine, shape: AttentionShape) -> Plan:
     return Plan(stacked(steps), program.operator + program.attention, exchange, resident)
 
 
+def is_dense(machine: SystolicMachine) -> bool:
+    """Whether the cache lies head by head."""
+    return machine.p.attention.cache == "dense"
+
+
+def _together(machine: SystolicMachine, shape: AttentionShape, share: Share, loops: list[Turn]) -> int:
+    """Return how many sequences make a turn."""
+    if not is_dense(machine) or len(loops) > 1:
+        return 1
+    kv_bytes = share.kv_heads * bytes_of(2 * loops[0].keys * shape.head_dim, shape.kv_dtype)
+    tile_bytes = machine.p.software.weight_tile * max(TILE_FACTORS) // machine.n_cores
+    return max(1, tile_bytes // kv_bytes)
+
+
+def _spread_load(steps: list[Rows], n_bytes: int) -> None:
+    """Let the steps fetch queries from HBM in even parts."""
+    each, rest = divmod(n_bytes, len(steps))
+    for index, step in enumerate(steps):
+        part = each + (1 if index < rest else 0)
+        step[LOAD] += part
+        step[HOLD] += part
+        step[GATED] = 1
+
+
 def _spread_store(steps: list[Rows], n_bytes: int) -> None:
     """Let the steps store results in even parts."""
     each, rest = divmod(n_bytes, len(steps))
@@ -119,41 +148,61 @@ def _spread_store(steps: list[Rows], n_bytes: int) -> None:
         step[STORE] += each + (1 if index < rest else 0)
 
 
-def _turn_steps(
-    machine: SystolicMachine, shape: AttentionShape, share: Share, turn: Turn, before: int, input_bytes: int
-) -> tuple[Rows, Rows]:
-    """Return the steps of one turn; `before`: the step that it follows (-1: it is the first)."""
-    mxu, n_cores = machine.p.mxu, machine.n_cores
+def _one_by_one(pairs: list[tuple[Rows, Rows]]) -> list[Rows]:
+    """Return the steps of turns that follow each other."""
+    steps = [step for pair in pairs for step in pair]
+    for number, step in enumerate(steps):
+        step[AFTER] = number - 1 if number else NONE
+    return steps
+
+
+def _overlapped(pairs: list[tuple[Rows, Rows]]) -> list[Rows]:
+    """Return the steps of turns of which each begins while the lanes still work on the one before."""
+    steps: list[Rows] = []
+    waiting: tuple[int, Rows] | None = None
+    for scores, values in [*pairs, (None, None)]:
+        mine = len(steps)
+        if scores is not None:
+            steps.append(scores)
+        if waiting is not None:
+            number, step = waiting
+            step[AFTER] = number
+            steps.append(step)
+        waiting = (mine, values) if values is not None else None
+    return steps
+
+
+def _turn_steps(machine: SystolicMachine, shape: AttentionShape, share: Share, turn: Turn) -> tuple[Rows, Rows]:
+    """Return the two steps of one turn: scores and their softmax, weighted values."""
+    mxu, n_cores, dense = machine.p.mxu, machine.n_cores, is_dense(machine)
+    n_heads = share.sequences * share.kv_heads
     rows = turn.queries * shape.group
-    padded = max(share.kv_heads * (-(-rows // SUBLANES) * SUBLANES), _padded(rows * share.kv_heads, machine))
+    padded = max(n_heads * (-(-rows // SUBLANES) * SUBLANES), _padded(rows * n_heads, machine))
     scores = padded * turn.keys
-    kv_bytes = n_cores * share.kv_heads * bytes_of(2 * turn.keys * shape.head_dim, shape.kv_dtype)
+    kv_bytes = n_cores * n_heads * bytes_of(2 * turn.keys * shape.head_dim, shape.kv_dtype)
     load = kv_bytes if shape.from_cache else 0
     stream = machine.stream_cycles(rows, shape.dtype)
     streamed = -(-rows // mxu.sublane_rows) * mxu.sublane_rows
     d_rows, d_columns = -(-shape.head_dim // mxu.rows), -(-shape.head_dim // mxu.columns)
-    qk_folds = share.kv_heads * d_rows * -(-turn.keys // mxu.columns)
-    pv_folds = share.kv_heads * d_columns * -(-turn.keys // mxu.rows)
+    qk_folds = n_heads * d_rows * -(-turn.keys // mxu.columns)
+    pv_folds = n_heads * d_columns * -(-turn.keys // mxu.rows)
     softmax = machine.p.software.softmax_ops_per_score
     qk = step_row(
-        load=load + input_bytes,
-        gated=1 if input_bytes else 0,
-        hold=load + input_bytes,
-        after=before if before >= 0 else NONE,
-        wait=machine.p.attention.block,
+        load=load,
+        hold=load,
+        wait=0 if dense else machine.p.attention.block,
         folds=-(-qk_folds // mxu.count),
         stream=stream,
         load_cycles=machine.weight_load_cycles(min(shape.head_dim, mxu.rows), shape.dtype),
         macs=n_cores * qk_folds * streamed * mxu.rows * mxu.columns,
-        vector=machine.vector_fs(scores * softmax, scores, _gathered_rows(share, shape, turn)),
+        vector=machine.vector_fs(scores * softmax, scores, 0 if dense else _gathered_rows(share, shape, turn)),
         ops=int(n_cores * scores * (softmax + 1)),
         touched=kv_bytes // 2 + n_cores * padded * shape.head_dim * 2,
         worked=kv_bytes + n_cores * scores * ACCUMULATOR_BYTES,
     )
     out = padded * shape.head_dim
-    scattered = 2 * share.kv_heads * rows if turn.last else 0
+    scattered = 2 * n_heads * rows if turn.last and not dense else 0
     pv = step_row(
-        after=before + 1,
         folds=-(-pv_folds // mxu.count),
         stream=stream,
         load_cycles=machine.weight_load_cycles(min(turn.keys, mxu.rows), shape.dtype),

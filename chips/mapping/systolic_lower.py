@@ -7,9 +7,9 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from dieshot.chips.mapping import systolic_attention, systolic_gemm, systolic_vector
-from dieshot.chips.mapping.systolic_machine import Plan, SystolicMachine
-from dieshot.chips.parts.core_program import AFTER, NONE, OPERATOR, CoreProgram
-from dieshot.simulator.engine.chip import UnsupportedError
+from dieshot.chips.mapping.systolic_machine import Plan, Rows, SystolicMachine
+from dieshot.chips.parts.core_program import AFTER, HOLD, NONE, OPERATOR, CoreProgram
+from dieshot.simulator.engine.chip import InfeasibleError, UnsupportedError
 from dieshot.traces.operator import Operator
 
 
@@ -95,6 +95,14 @@ def joined(machine: SystolicMachine, stretch: Sequence[Plan], loaded_bytes: int 
     issue = [plan.issue_fs for plan in stretch]
     issue[0] += machine.p.program.region
     resident = max(plan.resident_bytes for plan in stretch)
-    return CoreProgram(
-        np.concatenate(parts), tuple(issue), tuple(plan.exchange_fs for plan in stretch), loaded_bytes, resident
-    )
+    steps = np.concatenate(parts)
+    _check_room(machine, steps, resident)
+    return CoreProgram(steps, tuple(issue), tuple(plan.exchange_fs for plan in stretch), loaded_bytes, resident)
+
+
+def _check_room(machine: SystolicMachine, steps: Rows, resident_bytes: int) -> None:
+    """Raise InfeasibleError where a tile does not fit beside the tensors that stay."""
+    need = int(steps[:, HOLD].max()) + resident_bytes
+    if need > machine.timing.vmem_bytes:
+        per_core = -(-need // machine.n_cores)
+        raise InfeasibleError("vmem.capacity", machine.p.vmem.capacity, f"at least {per_core} bytes for a tile of it")

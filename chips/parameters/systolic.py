@@ -54,9 +54,9 @@ class MacEnergies(Schema):
 
 
 class MatrixUnit(Schema):
-    """The weight-stationary arrays of one core. weight_load: bytes of weights that one array takes in a cycle, beside its
-    work. least_fold: cycles between two folds at least.
-    depth: cycles from the last PE to where a result can be read. sublane_rows: rows come in multiples of this."""
+    """The weight-stationary arrays of one core. weight_load: bytes of weights that one array takes in a cycle, beside
+    its work. least_fold: cycles between two folds at least. depth: cycles from the last PE to where a result can be
+    read. sublane_rows: rows come in multiples of this. accumulate_ops: of the lanes, to add a partial sum."""
 
     count: Count
     rows: Count
@@ -134,8 +134,11 @@ class Program(Schema):
 
 
 class AttentionKernel(Schema):
-    """How the attention kernel works through queries and cache. block: control and waiting of one turn of its loop."""
+    """How the attention kernel works through queries and cache. cache: `paged`, tokens in pages with their heads side
+    by side, one sequence a turn; `dense`, head by head, as many sequences a turn as a tile holds. block: control and
+    waiting of one turn of a paged cache's loop."""
 
+    cache: Choice[Literal["paged", "dense"]]
     query_block: Count
     kv_block: Count
     page: Count
