@@ -46,6 +46,7 @@ class Wafer(Chip[WaferState]):
     Parameters = WaferParameters
     divisible = True
     overlaps_operators = True
+    pipelines_users = True
 
     def __init__(self, parameters: WaferParameters, n_parts: int = 1) -> None:
         check_wafer(parameters)
@@ -118,13 +119,17 @@ class Wafer(Chip[WaferState]):
 
     def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
         """Place weights and cache; UnsupportedError where a PE cannot hold its share, or a format has no multiplier."""
-        for block in {id(block): block for steps in stages for step in steps for block in step.blocks}.values():
-            for operator in block.operators:
-                self._refuse(operator)
+        blocks = {id(block): block for steps in stages for step in steps for block in step.blocks}
+        operators = [operator for block in blocks.values() for operator in block.operators]
+        for operator in operators:
+            self._refuse(operator)
         planned = plan(self.parameters, self.lowering, stages, self.n_parts)
         if planned != self.lowering:
             self.lowering = planned
             self._outcomes.clear()
+        for operator in operators:
+            if operator.kind not in COLLECTIVES:
+                planned.lower(operator, planned.placement.layers, ANYWHERE)
 
     def carry_out(self, operator: Operator, state: WaferState, record: bool = True) -> OperatorOutcome[WaferState]:
         """Simulate an operator; see Chip."""

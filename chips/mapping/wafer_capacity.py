@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from dieshot.chips.mapping.wafer_decode import kv_positions
-from dieshot.chips.mapping.wafer_lower import MULTIPLIES, Lowering, lies_with_tables
+from dieshot.chips.mapping.wafer_lower import MULTIPLIES, Lowering, lies_with_tables, tokens_of
 from dieshot.chips.mapping.wafer_pe import ELEMENT_BYTES, n_bytes
 from dieshot.chips.mapping.wafer_phase import OTHER, X, Y
 from dieshot.chips.mapping.wafer_place import Placement, place
@@ -41,7 +41,8 @@ def plan(p: WaferParameters, lowering: Lowering, stages: Sequence[Steps], n_part
     """
     parts = {key: widths for steps in stages for key, widths in _merged_widths(steps)}
     have = p.pe.sram - p.pe.reserved
-    lowering = replace(lowering, parts=parts)
+    decoded = {tokens_of(operator) for steps in stages for operator, _ in _operators(steps) if _decodes(operator)}
+    lowering = replace(lowering, parts=parts, decoded=frozenset(decoded))
     if n_parts > 1:
         tables = [_table_operators(steps) for steps in stages]
         together = [operator for each in tables for operator in each]
@@ -59,6 +60,10 @@ def plan(p: WaferParameters, lowering: Lowering, stages: Sequence[Steps], n_part
             f"the {have} B that it has"
         )
     return replace(lowering, chunk_tokens=_chunk(lowering, stages, have - need.weights - need.cache))
+
+
+def _decodes(operator: Operator) -> bool:
+    return operator.kind == "attention" and operator.dims["q_len"] == 1
 
 
 def _operators(steps: Steps, last: bool = True) -> list[tuple[Operator, int]]:
@@ -106,7 +111,7 @@ def _table_bytes(lowering: Lowering, operator: Operator) -> int:
         rows = region.share(dims["vocab"], long)
         return rows * region.share(dims["hidden"], short) * n_bytes(operator.weight_dtype)
     if operator.kind == "sample":
-        return ELEMENT_BYTES * dims["tokens"] * region.share(dims["vocab"], long)
+        return ELEMENT_BYTES * region.share(dims["vocab"], long)  # one token after the other
     return lowering.tile_bytes(operator, short)[0]
 
 

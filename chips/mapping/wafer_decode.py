@@ -93,17 +93,13 @@ class Vectors:
         """Positions lie along one axis, features along the other, a KV head on a stretch of it.
 
         Scores add up along the stretch; largest and sum of the softmax, and the weighted values, along the positions.
+        Every query meets all positions: what a mask hides is computed, too.
         """
         region, dims, along = self.region, operator.dims, OTHER[split]
-        if dims["q_len"] > 1:
-            raise UnsupportedError(
-                f"{self.pe.name}: a prompt of {dims['q_len']} tokens is shorter than the {region.rows} rows of PEs "
-                f"that it is spread over (operator {operator.name})"
-            )
         rate = self.pe.rate(operator.dtype, operator.name)
         positions = kv_positions(operator, region, along)
         features = region.share(dims["kv_heads"] * dims["head_dim"], split)
-        queries = dims["batch"] * (dims["heads"] // dims["kv_heads"])
+        queries = dims["batch"] * dims["q_len"] * (dims["heads"] // dims["kv_heads"])
         stored = n_bytes(operator.kv_dtype)
         scores = queries * positions
         score = self.pe.matmul(region, queries, features, positions, rate, stored)

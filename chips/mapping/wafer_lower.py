@@ -35,6 +35,7 @@ class Lowering:
     """A placement with everything that turns operators into phases.
 
     parts: widths of the matrices merged in a projection, by (N, K). chunk_tokens: of a prompt, at a time.
+    decoded: tokens of steps that decode, which are vectors however many they are.
     """
 
     pe: PeModel
@@ -42,6 +43,7 @@ class Lowering:
     separate: bool
     parts: Mapping[tuple[int, int], Widths]
     chunk_tokens: int
+    decoded: frozenset[int] = frozenset()
 
     def region_of(self, operator: Operator) -> Region:
         """Return where an operator runs."""
@@ -68,8 +70,9 @@ class Lowering:
         return (operator.kind, tuple(dims.items()), formats, operator.group_rows, operator.fused, operator.shard)
 
     def uses_grid(self, operator: Operator) -> bool:
-        """Return whether an operator has at least a token for every row of PEs."""
-        return not lies_with_tables(operator) and tokens_of(operator) >= self.placement.layers.rows
+        """Return whether an operator is one of a prompt with at least a token for every row of PEs."""
+        tokens = tokens_of(operator)
+        return not lies_with_tables(operator) and tokens >= self.placement.layers.rows and tokens not in self.decoded
 
     def lower(self, operator: Operator, at: Region, layout: str) -> tuple[list[Phase], Region, str]:
         """Return the phases of an operator whose input lies in a region and layout; where its output then lies."""
@@ -93,7 +96,7 @@ class Lowering:
     def _first_split(self, region: Region, operator: Operator) -> str:
         """Layers begin along the columns; of the tables, the short axis takes the sums, as the vocabulary is long."""
         if region.name == "layers":
-            return Y
+            return X if operator.kind == "embedding" else Y
         short = X if region.columns <= region.rows else Y
         return OTHER[short] if operator.kind == "embedding" else short
 

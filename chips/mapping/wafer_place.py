@@ -20,17 +20,17 @@ class Placement:
 
 def place(p: WaferParameters, n_parts: int, table_columns: int = 0) -> Placement:
     """Divide a wafer's part without the strip of tables into equal rectangles; without a strip, tables lie with the
-    layers. Of several divisions, the one with the most PEs to a region is taken, then the one nearest to a square.
+    layers. Of several divisions, the one with the most PEs to a region for the length of its sides is taken.
     """
     rows, columns = p.fabric.rows, p.fabric.columns - table_columns
-    best: tuple[tuple[int, int], Region] | None = None
+    best: tuple[float, Region] | None = None
     for down in range(1, min(n_parts, rows) + 1):
         across = -(-n_parts // down)
         if columns // across < 1:
             continue
         high = min(rows // down, p.software.grid_rows or rows)
         wide = min(columns // across, p.software.grid_columns or columns)
-        rank = (high * wide, -abs(high - wide))
+        rank = high * wide / (high + wide)
         if best is None or rank > best[0]:
             best = (rank, Region("layers", high, wide))
     if best is None:

@@ -99,12 +99,7 @@ class Grid:
 
     def attention(self, operator: Operator) -> list[Phase]:
         """Chunk by chunk of every sequence: keys go round the columns, scores are kept, values go round."""
-        region, dims = self.region, operator.dims
-        if dims["q_len"] == 1:
-            raise UnsupportedError(
-                f"{self.pe.name}: {dims['batch']} sequences at a time, as many as rows of PEs or more; "
-                f"expected at most {region.rows - 1}"
-            )
+        dims = operator.dims
         phases: list[Phase] = []
         before = dims["kv_len"] - dims["q_len"]
         chunks = self.chunks(dims["q_len"])
@@ -148,6 +143,35 @@ class Grid:
             n = m * region.share(operator.dims["ffn"], X)
             works.append(joined(self.pe.transcendental(region, n), self.pe.vector(region, n, passes)))
         return [joined(*works)]
+
+    def grouped_gemm(self, operator: Operator) -> list[Phase]:
+        """Experts one after the other, each with its own tokens where they are."""
+        region, dims = self.region, operator.dims
+        rate, stored = self.pe.rate(operator.dtype, operator.name), n_bytes(operator.weight_dtype)
+        k, n = -(-dims["K"] // self.places), region.share(dims["N"], X)
+        phases: list[Phase] = []
+        for rows in filter(None, operator.group_rows):
+            for m in self.chunks(rows):
+                work = self.pe.matmul(region, m, k, n, rate, stored, operator.density)
+                phases.append(Shift(-(-self.places // 2), 0, wavelets(m * k)))
+                phases.append(_steps(self.places, work, wavelets(m * k) + wavelets(k * n, stored)))
+        return phases
+
+    def route(self, operator: Operator) -> list[Phase]:
+        """Sum of the softmax, then the largest for every expert chosen, along the rows; tokens stay in place."""
+        region, dims = self.region, operator.dims
+        phases: list[Phase] = []
+        for m in self.chunks(dims["tokens"]):
+            n = m * region.share(dims["experts"], X)
+            phases.append(joined(self.pe.vector(region, n, 3), self.pe.transcendental(region, n)))
+            phases += [AllReduce(X, m), *[AllReduce(X, 2 * m)] * dims["top_k"]]
+        return phases
+
+    def moe_combine(self, operator: Operator) -> list[Phase]:
+        """Weighted sum of the experts' rows, every PE for what it has."""
+        region, dims = self.region, operator.dims
+        rows = sum(self.chunks(dims["tokens"] * dims["top_k"]))
+        return [self.pe.vector(region, rows * region.share(dims["hidden"], X), 2)]
 
     def buffer_bytes(self, hidden: int, ffn: int, scores: int) -> int:
         """Return what a PE needs for a chunk: residual, normed, feed-forward twice, scores, a row of weights twice."""

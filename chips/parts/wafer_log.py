@@ -162,28 +162,30 @@ def _shared(amount: int) -> Rows:
 
 
 def _activity(intervals: list[_Interval], period_fs: int, last: int, begin: int = 0) -> Activity:
-    """Return intervals as activity; those that begin after the last end give what they did to the last cycle."""
+    """Return intervals as activity; a part's intervals beyond the last end leave what they did to the one before."""
     if not intervals:
         return Activity.empty()
     sizes = [len(each.start) for each in intervals]
-    start = np.concatenate([each.start for each in intervals])
-    end = np.concatenate([each.end for each in intervals])
-    repeat = np.repeat([each.repeat for each in intervals], sizes).astype(np.int64)
-    kept = (start < last) | (np.concatenate([each.amount for each in intervals]) > 0)
+    component, start, end, amount = (
+        np.concatenate([getattr(each, column) for each in intervals])
+        for column in ("component", "start", "end", "amount")
+    )
+    state, repeat, period = (
+        np.repeat([getattr(each, column) for each in intervals], sizes).astype(np.int64)
+        for column in ("state", "repeat", "period")
+    )
     single = repeat == 1
-    clipped = np.where(single, np.minimum(end, last), end)
-    start = np.where(single, np.minimum(start, last - 1), start)
-    component = np.concatenate([each.component for each in intervals]).astype(np.int32)
-    state = np.repeat([each.state for each in intervals], sizes).astype(np.int8)
-    amount = np.concatenate([each.amount for each in intervals])
-    period = np.repeat([each.period for each in intervals], sizes).astype(np.int64) * period_fs
-    start_fs, end_fs = (start - begin) * period_fs, (clipped - begin) * period_fs
+    kept = ~single | (start < last)
+    for i in np.flatnonzero(~kept & (amount > 0)).tolist():
+        same = np.flatnonzero(kept & single & (component == component[i]))
+        amount[same[np.argmax(start[same])]] += amount[i]
+    end = np.where(single, np.minimum(end, last), end)
     return Activity(
-        component[kept],
-        start_fs[kept],
-        end_fs[kept],
-        state[kept],
+        component[kept].astype(np.int32),
+        (start[kept] - begin) * period_fs,
+        (end[kept] - begin) * period_fs,
+        state[kept].astype(np.int8),
         amount[kept],
         repeat[kept],
-        period[kept],
+        period[kept] * period_fs,
     )
