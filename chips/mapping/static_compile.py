@@ -1,0 +1,59 @@
+"""The static compiler: a stretch of operators in, one program a piece out, every cycle of every unit decided."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from dieshot.chips.mapping.static_attention import LOWER_ATTENTION
+from dieshot.chips.mapping.static_lower import LOWER, Lowering
+from dieshot.chips.mapping.static_machine import StaticMachine
+from dieshot.chips.mapping.static_schedule import Program, Schedule
+from dieshot.chips.mapping.static_sram import NoRoomError
+from dieshot.chips.mapping.static_stretch import Piece, most_tokens, pieces_of, total_tokens
+from dieshot.simulator.engine.chip import UnsupportedError
+from dieshot.traces.operator import Operator
+
+
+def signature(operator: Operator) -> Hashable:
+    """Return what a program depends on of an operator: its shape but for the tokens, which are the piece's."""
+    dims = tuple((name, value) for name, value in sorted(operator.dims.items()) if name not in TOKEN_DIMS)
+    formats = (operator.dtype, operator.weight_dtype, operator.output_dtype, operator.kv_dtype)
+    return (operator.name, operator.kind, dims, formats, tuple(operator.inputs))
+
+
+TOKEN_DIMS = frozenset({"M", "tokens", "batch", "q_len", "kv_len", "elements"})
+
+
+class Compiler:
+    """Compiles pieces and keeps their programs: the same piece of the same operators is the same program."""
+
+    def __init__(self, machine: StaticMachine) -> None:
+        self.machine = machine
+        self._programs: dict[Hashable, Program] = {}
+
+    def key(self, operators: Sequence[Operator], piece: Piece) -> Hashable:
+        """Return what tells programs apart; a collective's elements count by the token."""
+        total = total_tokens(self.machine, operators)
+        widths = tuple(operator.dims.get("elements", 0) // total for operator in operators)
+        return (tuple(map(signature, operators)), widths, piece)
+
+    def pieces(self, operators: Sequence[Operator]) -> tuple[tuple[Piece, Program], ...]:
+        """Return pieces and programs, the largest pieces that fit; UnsupportedError where the chip has none."""
+        most = most_tokens(self.machine, operators)
+        while True:
+            pieces = pieces_of(self.machine, operators, most)
+            try:
+                return tuple((piece, self.program(operators, piece)) for piece in reversed(pieces))[::-1]
+            except NoRoomError as error:
+                if most == 1:
+                    raise UnsupportedError(str(error)) from None
+                most //= 2
+
+    def program(self, operators: Sequence[Operator], piece: Piece) -> Program:
+        """Return the schedule of a piece of a stretch."""
+        key = self.key(operators, piece)
+        if key not in self._programs:
+            schedule = Schedule(self.machine)
+            Lowering(schedule, piece, operators).run(LOWER | LOWER_ATTENTION)
+            self._programs[key] = schedule.program(len(operators))
+        return self._programs[key]
