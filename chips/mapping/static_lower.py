@@ -345,7 +345,7 @@ def _embedding(low: Lowering, operator: Operator) -> None:
     dims, m = operator.dims, low.tokens
     local = -(-m // dims["ranks"])
     lanes = low.groups(dims["hidden"])
-    y = low.buffer(operator.name, lanes, m)
+    y = low.schedule.sram.arrived(low.buffer(operator.name, lanes, m), len(lanes) * local)
     last = []
     for table in range(dims["tables"]):
         del table

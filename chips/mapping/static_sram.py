@@ -113,14 +113,13 @@ class Sram:
         self._pair_top[pair] = base + rows
         return Buffer(name, groups, tokens, bytes_, pair, base, self.ids(rows * bytes_))
 
-    def arrived(self, buffer: Buffer) -> Buffer:
-        """Note that a buffer was filled before the region began."""
+    def arrived(self, buffer: Buffer, first: int = 0) -> Buffer:
+        """Note that a buffer was filled, from its row `first` on, before the region began."""
         for hemisphere in buffer.hemispheres:
             for byte in range(buffer.bytes):
                 at = self.machine.slice(hemisphere, buffer.x(byte))
-                self.preloads.append(
-                    Preload(at, buffer.base, buffer.rows, buffer.first_id + byte, buffer.bytes)
-                )
+                n, vector = buffer.rows - first, buffer.id(first) + byte
+                self.preloads.append(Preload(at, buffer.base + first, n, vector, buffer.bytes))
         return buffer
 
     def weight_slices(self, hemisphere: int, n: int) -> list[int]:
