@@ -65,6 +65,7 @@ class FullyLinked(DirectFabric):
     """Links from every chip to every other of as many as they can join."""
 
     ranks = CliqueRanks
+    possible = "at most all of them"
 
     def __init__(
         self, parameters: LinkParameters, local: LocalCosts, first_component: int, n_chips: int, stage: int = 1
@@ -78,8 +79,8 @@ class FullyLinked(DirectFabric):
             expected = f"a multiple of {n_lanes}, the peers of a chip"
             raise InputError(problem, key="n_links", value=parameters.n_links, expected=expected)
         self.n_chips = n_chips
-        self.stage = stage
-        super().__init__(parameters, local, first_component, parameters.n_links // n_lanes, Clique(n_chips, n_lanes))
+        wiring = Clique(n_chips, n_lanes)
+        super().__init__(parameters, local, first_component, parameters.n_links // n_lanes, wiring, stage)
 
     def part(self, group: int) -> Clique | None:
         """Return so many of the chips."""

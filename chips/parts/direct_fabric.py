@@ -19,6 +19,7 @@ from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.component import Component
 from dieshot.simulator.engine.fabric import Fabric, LocalCosts
+from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import LinkParameters
 from dieshot.traces.operator import Operator
 
@@ -125,18 +126,29 @@ class DirectFabric(Fabric):
     """Links from chip to chip; a collective takes the fastest of the algorithms of the wiring."""
 
     ranks: ClassVar[type[DirectRanks]]
+    possible: ClassVar[str]  # what a stage may be
 
     def __init__(
-        self, parameters: LinkParameters, local: LocalCosts, first_component: int, n_links_a_lane: int, wiring: Wiring
+        self,
+        parameters: LinkParameters,
+        local: LocalCosts,
+        first_component: int,
+        n_links_a_lane: int,
+        wiring: Wiring,
+        stage: int,
     ) -> None:
         self.parameters = parameters
         self.local = local
         self.first_component = first_component
         self.wiring = wiring
+        self.stage = stage
         self.n_links_a_lane = n_links_a_lane
         self.bytes_per_s = int(n_links_a_lane * parameters.rate * parameters.protocol_efficiency)
         self.fs_per_mib = transfer_fs(MIB, self.bytes_per_s)
         self._cells: dict[Hashable, Cell] = {}
+        if self.part(stage) is None:
+            problem = f"so many chips are no part of the {wiring.topology} of {parameters.name}"
+            raise InputError(problem, key="--tp", value=stage, expected=self.possible)
 
     @abstractmethod
     def part(self, group: int) -> Wiring | None:
@@ -153,7 +165,7 @@ class DirectFabric(Fabric):
     def components(self) -> Sequence[ComponentSpec]:
         """Return a line for each lane: what a chip sends there."""
         n = self.n_links_a_lane
-        clock = Clock.from_hz(self.bytes_per_s // n // FLIT_BYTES)
+        clock = Clock.from_hz(max(1, self.bytes_per_s // n // FLIT_BYTES))
         return [
             ComponentSpec(f"link/{name}", "link", clock.period_fs, "byte", FLIT_BYTES * n, count=n)
             for name in self.wiring.lane_names

@@ -72,14 +72,14 @@ class Torus(DirectFabric):
     """Links to the neighbours along every axis, both ways."""
 
     ranks = GridRanks
+    possible = "as many as a box of it has"
 
     def __init__(
         self, parameters: LinkParameters, local: LocalCosts, first_component: int, n_chips: int, stage: int = 1
     ) -> None:
         self.grid = grid_of(parameters, n_chips)
-        self.stage = stage
         n_links_a_lane = parameters.n_links // len(self.grid.lane_names)
-        super().__init__(parameters, local, first_component, n_links_a_lane, self.grid)
+        super().__init__(parameters, local, first_component, n_links_a_lane, self.grid, stage)
 
     def part(self, group: int) -> Grid | None:
         """Return the most compact box of so many chips."""

@@ -271,6 +271,12 @@ def test_the_same_twice_and_from_memory() -> None:
 
 
 def test_what_it_cannot_join_or_time_is_refused() -> None:
+    with pytest.raises(InputError) as refused:
+        Torus(link("ici-v5e"), FREE, 0, 8, 7)
+    said = "so many chips are no part of the 2x4 of ici-v5e; expected as many as a box of it has; got 7"
+    assert str(refused.value) == f"--tp: {said}"
+    with pytest.raises(InputError, match="expected at most all of them; got 5"):
+        choose_fabric(link("ici-8i"), FREE, 0, 4, 5)
     fabric = Torus(link("ici-v5e"), FREE, 0, 8)
     with pytest.raises(UnsupportedError, match="7 chips are no part of the 2x4 of ici-v5e"):
         carried_out(fabric, "all_reduce", 10, 7)
