@@ -75,9 +75,17 @@ class Chip(ABC, Generic[State]):
     def memory_bytes(self) -> int:
         """Memory that weights, KV cache and activations of one chip must fit in."""
 
+    def working_bytes(self, operator: Any) -> int:
+        """Return the bytes that an operator's inputs and outputs take while it runs; less where they pass in pieces."""
+        return int(operator.input_bytes + operator.output_bytes)
+
     def stored_weight_bytes(self, operator: Any) -> int:
         """Return the bytes of memory that the parameters of an operator take; more or less than dense is the chip's."""
         return int(operator.resident_weight_bytes)
+
+    def activation_bytes(self, operator: Any) -> int:
+        """Return the bytes of memory that an operator's inputs and output take at once."""
+        return int(operator.input_bytes + operator.output_bytes)
 
     @property
     @abstractmethod

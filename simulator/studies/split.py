@@ -103,7 +103,7 @@ class _Need(NamedTuple):
 
     @staticmethod
     def of_stage(chip: Chip[Any], parts: Partition, stage: Stage, micro_batches: int) -> _Need:
-        widest = max(op.input_bytes + op.output_bytes for block in stage.steps[0].blocks for op in block.operators)
+        widest = max(chip.working_bytes(op) for block in stage.steps[0].blocks for op in block.operators)
         cache = parts.kv_bytes_per_rank(stage.index) * micro_batches
         return _Need(parts.weight_bytes_per_rank(stage.index, chip.stored_weight_bytes), cache, widest)
 
