@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
 import simpy
 
 from dieshot.chips.mapping.wafer_capacity import plan
+from dieshot.chips.mapping.wafer_decode import kv_positions
 from dieshot.chips.mapping.wafer_lower import ANYWHERE, Lowering
 from dieshot.chips.mapping.wafer_pe import FORMATS, PeModel
-from dieshot.chips.mapping.wafer_phase import Move, Phase, Region
+from dieshot.chips.mapping.wafer_phase import Move, Phase, Region, Y
 from dieshot.chips.mapping.wafer_place import place
 from dieshot.chips.parameters.wafer import WaferParameters, check_wafer
 from dieshot.chips.parts.line import LineParameters
@@ -25,6 +27,7 @@ from dieshot.simulator.engine.clock import Clock
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces.operator import Operator
+from dieshot.traces.work import Formats, work_of
 
 MW_PER_W = 1000
 COLLECTIVES = ("all_reduce", "all_gather", "send_recv")
@@ -245,7 +248,7 @@ class Wafer(Chip[WaferState]):
                 (end - begin) * period,
                 activity,
                 self._energies(operator.dtype if operator.macs else None),
-                _counters(operator, amounts),
+                _counters(self.lowering, operator, amounts),
             )
             outcomes.append(OperatorOutcome((cell,), after))
             begin = end
@@ -289,13 +292,23 @@ def _all_waiting(duration_fs: int) -> Activity:
     return Activity(np.arange(n, dtype=np.int32), zero, full, np.full(n, STALL_LINK, np.int8), zero, one, zero)
 
 
-def _counters(operator: Operator, amounts: Amounts) -> dict[str, int]:
+def _counters(lowering: Lowering, operator: Operator, amounts: Amounts) -> dict[str, int]:
+    """Return the counts of an operator; of a cache that grows, as long as this cell serves it."""
+    useful, kv_read_bytes = ceil(operator.macs * lowering.pe.kept(operator.density)), operator.kv_read_bytes
+    if operator.kind == "attention" and operator.dims["q_len"] == 1:
+        rows = lowering.placement.layers.rows
+        longest = kv_positions(operator, lowering.placement.layers, Y) * rows
+        dims = dict(operator.dims) | {"kv_len": longest, "window": 0}
+        formats = Formats(operator.dtype, operator.weight_dtype, operator.output_dtype, operator.kv_dtype)
+        work = work_of("attention", dims, formats)
+        useful, kv_read_bytes = work.macs, work.kv_read_bytes
     return {
-        "macs": operator.macs,
-        "padded_macs": max(0, amounts.macs - operator.macs),
-        "skipped_macs": max(0, operator.macs - amounts.macs),
+        "macs": useful,
+        "macs_issued": amounts.macs,
+        "padded_macs": amounts.macs - useful,
+        "skipped_macs": max(0, operator.macs - useful),
         "weight_bytes": operator.weight_bytes,
-        "kv_read_bytes": operator.kv_read_bytes,
+        "kv_read_bytes": kv_read_bytes,
         "kv_write_bytes": operator.kv_write_bytes,
         "sram_bytes": amounts.sram_bytes,
         "wavelet_hops": amounts.hops,

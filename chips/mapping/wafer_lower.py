@@ -14,6 +14,7 @@ from dieshot.traces.operator import Operator
 
 ANYWHERE = ""  # the layout of what has just come in: that of whoever reads it first
 MULTIPLIES = ("gemm", "grouped_gemm")
+BY_HEADS = ("rope_kv_append", "attention")
 
 
 def tokens_of(operator: Operator) -> int:
@@ -61,11 +62,13 @@ class Lowering:
         return tuple(dims["N"] * (i + 1) // n - dims["N"] * i // n for i in range(n)) if n > 1 else (dims["N"],)
 
     def key(self, operator: Operator) -> Hashable:
-        """Return what tells operators apart here: of a cache's length, only the positions that a PE holds."""
+        """Return what tells operators apart here: of a cache's length, only the positions that a PE holds.
+
+        They lie along the columns of PEs, features along the rows: see `_first_split`.
+        """
         dims = dict(operator.dims)
         if operator.kind == "attention" and dims["q_len"] == 1:
-            seen = {axis: kv_positions(operator, self.placement.layers, axis) for axis in (X, Y)}
-            dims |= {"kv_len": seen[Y], "window": seen[X]}
+            dims |= {"kv_len": kv_positions(operator, self.placement.layers, Y), "window": 0}
         formats = (operator.dtype, operator.weight_dtype, operator.kv_dtype, operator.density)
         return (operator.kind, tuple(dims.items()), formats, operator.group_rows, operator.fused, operator.shard)
 
@@ -81,7 +84,8 @@ class Lowering:
         if wanted in (ANYWHERE, GRID) and not self.uses_grid(operator):
             wanted = self._first_split(region, operator)
         phases: list[Phase] = []
-        if layout != ANYWHERE and (at != region or (wanted == GRID) != (layout == GRID)):
+        turned = operator.kind in BY_HEADS and wanted == Y
+        if layout != ANYWHERE and (at != region or (wanted == GRID) != (layout == GRID) or turned):
             wanted = GRID if wanted == GRID else self._first_split(region, operator)
             phases.append(self._move(operator, region, wanted))
         if wanted == GRID:
@@ -94,9 +98,9 @@ class Lowering:
         return Grid(self.pe, region, self.separate, self.chunk_tokens)
 
     def _first_split(self, region: Region, operator: Operator) -> str:
-        """Layers begin along the columns; of the tables, the short axis takes the sums, as the vocabulary is long."""
+        """Layers begin along the columns, heads lie along the rows; sums over a long vocabulary go the short way."""
         if region.name == "layers":
-            return X if operator.kind == "embedding" else Y
+            return X if operator.kind in ("embedding", *BY_HEADS) else Y
         short = X if region.columns <= region.rows else Y
         return OTHER[short] if operator.kind == "embedding" else short
 

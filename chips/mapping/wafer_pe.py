@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 
 from dieshot.chips.mapping.wafer_phase import Region, Work
 from dieshot.chips.parameters.wafer import WaferParameters
@@ -57,6 +59,11 @@ class PeModel:
             )
         return self.mac_rate[dtype]
 
+    def kept(self, density: float) -> Fraction:
+        """Return the share of multiplications that are carried out where zero weights are skipped, else all."""
+        most = Fraction(str(self.most_skipping))
+        return max(Fraction(str(density)), 1 / most) if most > 1 else Fraction(1)
+
     def matmul(
         self, region: Region, m: int, k: int, n: int, rate: int, stored_bytes: int, density: float = 1.0
     ) -> Work:
@@ -65,7 +72,7 @@ class PeModel:
         The innermost loop is a vector instruction: over n it adds a row of weights to sums, over k it forms one sum,
         over m it adds a column of activations. What fits in the cache needs no port of the SRAM.
         """
-        kept = max(density, 1 / self.most_skipping) if self.most_skipping > 1 else 1.0
+        kept = self.kept(density)
         choices = []
         for length, n_instructions, streamed, sums in (
             (n, m * k, stored_bytes, True),
@@ -76,7 +83,7 @@ class PeModel:
             read = streamed + (0 if cached else SUM_BYTES)
             written = SUM_BYTES if sums and not cached else 0
             per_cycle = min(rate, self.read_bytes // read, self.write_bytes // written if written else rate)
-            done = max(1, round(length * kept))
+            done = ceil(length * kept)
             cycles = n_instructions * (self.start_cycles + -(-done // max(1, per_cycle)))
             choices.append((cycles, n_instructions * done * (read + written), n_instructions * done))
         cycles, moved, macs = min(choices)

@@ -72,6 +72,8 @@ class LineProgram:
         self._open(colour, target, side, k.TO_CORE)
 
     def _open(self, colour: int, pe: int, side: int, outs: int) -> None:
+        if any((colour, pe, other) in self.routes for other in range(k.N_SIDES) if other != side):
+            raise ValueError(f"colour {colour} comes to the router of PE {pe} from two sides")
         key = (colour, pe, side)
         self.routes[key] = self.routes.get(key, 0) | outs
 

@@ -1,7 +1,8 @@
 """A region of PEs as a SimPy part: works through the phases of operators, asks the lines to time its collectives.
 
 A PE in row i and column j is ready in cycle y[i] + x[j]: work adds to all alike, a collective along one axis changes
-that axis alone, so two profiles say exactly when each of all PEs acts. Nothing waits for the slowest but what needs it.
+that axis alone, so two profiles say when each of all PEs acts. Nothing waits for the slowest but what needs it. What is
+left out: that wavelets of one collective and the next, which cross at a router, may want its ramp in the same cycle.
 """
 
 from __future__ import annotations

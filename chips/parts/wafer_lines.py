@@ -106,10 +106,12 @@ def _to_neighbour(program: LineProgram, wavelets: int) -> None:
 
 
 def n_colours(how: LineParameters, rows: int, columns: int) -> int:
-    """Return how many colours a region needs: sums and broadcast along both axes, sums on stretches along the columns'
-    axis, steps to the neighbour, rings along both axes, and two to move tensors between regions.
+    """Return the most colours that a program needs: that of vectors, or that of prompts.
+
+    Vectors: sums and broadcast along both axes, sums on stretches of a row, steps to the neighbour. Prompts: sums along
+    rows and on stretches of them, a ring along each axis, which has two colours each way. Both: two between regions.
     """
-    sums = n_reduce_colours(rows, how) + n_reduce_colours(columns, how)
-    stretches = n_reduce_colours(columns, how) + 1
-    rings = 2 * 2
-    return sums + 2 + stretches + 2 + rings + 2
+    along_rows = 2 * (n_reduce_colours(columns, how) + 1)
+    vectors = n_reduce_colours(rows, how) + 1 + along_rows + 2
+    prompts = along_rows + 2 * 2 * 2
+    return 2 + max(vectors, prompts)
