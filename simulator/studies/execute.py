@@ -59,7 +59,10 @@ def execute(
             recorder.stages([stage.tensor_parallel for stage in parts.stages], over.part)
             recorder.flush()  # a run killed in its first step can still be replayed
         machine = setup.machine(parts.tensor_parallel, micro_batches)
-        end_fs = machine.run(stages, ledger.place)
+        try:
+            end_fs = machine.run(stages, ledger.place)
+        except UnsupportedError as error:  # a group of chips that the links do not make
+            raise InputError(str(error), file=setup.name) from None
         summary = summarize(over, ledger, end_fs)
         if recorder is not None:
             ledger.write(end_fs)
