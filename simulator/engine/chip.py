@@ -83,10 +83,6 @@ class Chip(ABC, Generic[State]):
         """Return the bytes of memory that the parameters of an operator take; more or less than dense is the chip's."""
         return int(operator.resident_weight_bytes)
 
-    def activation_bytes(self, operator: Any) -> int:
-        """Return the bytes of memory that an operator's inputs and output take at once."""
-        return int(operator.input_bytes + operator.output_bytes)
-
     @property
     @abstractmethod
     def initial_state(self) -> State:
