@@ -1,8 +1,8 @@
 """Chips of functional slices whose every cycle is decided at compile time: weights in SRAM, vectors on streams.
 
 A stretch of operators is compiled to one program, which is acted out by a model of the machine that knows nothing of
-the compiler: it checks in every cycle that operands are there and resources free. Nothing waits, so nothing stalls; what
-the schedule leaves idle is idle.
+the compiler: it checks in every cycle that operands are there and resources free. Nothing waits, so nothing stalls;
+what the schedule leaves idle is idle.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dieshot.chips.mapping.static_compile import Compiler
 from dieshot.chips.mapping.static_machine import StaticMachine, machine_of
 from dieshot.chips.mapping.static_schedule import Program
-from dieshot.chips.mapping.static_stretch import Piece
+from dieshot.chips.mapping.static_stretch import Piece, most_tokens, total_tokens
 from dieshot.chips.parameters.static_dataflow import StaticDataflowParameters, check_feasible
 from dieshot.chips.parts.static_die import run_program
 from dieshot.chips.parts.static_log import Lines, cut_program
@@ -63,6 +63,12 @@ class StaticDataflow(Chip[str]):
     def memory_bytes(self) -> int:
         """SRAM of a chip."""
         return self.parameters.memory
+
+    def working_bytes(self, operator: Operator) -> int:
+        """Return what a piece takes, in both hemispheres: a prompt passes piece by piece, stage after stage."""
+        total = total_tokens(self.machine, (operator,))
+        piece = min(total, most_tokens(self.machine, (operator,)))
+        return 2 * piece * (operator.input_bytes + operator.output_bytes) // total
 
     @property
     def initial_state(self) -> str:
@@ -119,9 +125,7 @@ class StaticDataflow(Chip[str]):
             self._outcomes[key] = tuple(OperatorOutcome(each, QUIET) for each in zip(*cells, strict=True))
         return self._outcomes[key]
 
-    def _piece(
-        self, operators: Sequence[Operator], piece: Piece, program: Program, record: bool
-    ) -> tuple[Cell, ...]:
+    def _piece(self, operators: Sequence[Operator], piece: Piece, program: Program, record: bool) -> tuple[Cell, ...]:
         """Return a piece's cells, one an operator."""
         key = (self.compiler.key(operators, piece), record)
         if key in self._cells:
@@ -131,9 +135,7 @@ class StaticDataflow(Chip[str]):
             raise ScheduleViolation(f"the program takes {outcome.cycles} cycles, its schedule says {program.cycles}")
         parts = cut_program(self.machine, outcome.activity, program.ends)
         cells = []
-        for index, (operator, begin, end) in enumerate(
-            zip(operators, (0, *program.ends), program.ends, strict=False)
-        ):
+        for index, (operator, begin, end) in enumerate(zip(operators, (0, *program.ends), program.ends, strict=False)):
             counters = {**outcome.counters[index], **program.useful[index]}
             name = f"{operator.name} of {piece.tokens}"
             duration_fs = (end - begin) * self.machine.period_fs
@@ -160,12 +162,14 @@ class StaticDataflow(Chip[str]):
         name = self.parameters.name
         if operator.macs and operator.dtype not in OPERANDS:
             raise UnsupportedError(
-                f"{name} has no matrix plane for {operator.dtype} (operator {operator.name}); it multiplies bf16 or fp16 "
-                "(both as fp16), int8, and w8a16"
+                f"{name} has no matrix plane for {operator.dtype} (operator {operator.name}); it multiplies "
+                "bf16 or fp16 (both as fp16), int8, and w8a16"
             )
         weights = operator.weight_dtype
         if weights is not None and weights not in OPERANDS:
-            raise UnsupportedError(f"{name} cannot take {weights} weights (operator {operator.name}); int8, fp16 or bf16")
+            raise UnsupportedError(
+                f"{name} cannot take {weights} weights (operator {operator.name}); int8, fp16 or bf16"
+            )
         if weights in SIXTEEN_BITS and operator.dtype == "int8":
             raise UnsupportedError(f"{name} cannot multiply int8 by {weights} (operator {operator.name})")
         if operator.kv_dtype is not None and operator.kv_dtype not in OPERANDS:

@@ -103,8 +103,9 @@ def move(
 ) -> int:
     """Streams: a vector moves one position a cycle until another is put in its place.
 
-    rows: phase 0 takes, phase 1 puts, on the wires behind ALUs the other way round; C_1 stream code, C_2 width, C_3 position, C_4 vector, C_5 stride. registers
-    (codes, RING, N_VECTOR). hops (rows): registers that the vectors of a put have passed up to their last taker.
+    rows: phase 0 takes, phase 1 puts, on the wires behind ALUs the other way round; C_1 stream code, C_2 width,
+    C_3 position, C_4 vector, C_5 stride. registers (codes, RING, N_VECTOR). hops (rows): registers that the vectors of
+    a put have passed up to their last taker.
     """
     total = window(lo, hi, rows, first, slots, which, turn)
     for event in range(total):

@@ -66,7 +66,7 @@ def window(lo: int, hi: int, runs: Rows, first: Rows, slots: Rows, which: Rows, 
             slots[2 * (at - lo) + runs[i, E_PHASE] + 1] += 1
     for i in range(n_slots):
         slots[i + 1] += slots[i]
-    total = slots[n_slots]
+    total = int(slots[n_slots])
     if total > which.shape[0]:
         return -1 - total
     for i in range(k, runs.shape[0]):

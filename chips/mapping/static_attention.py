@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dieshot.chips.mapping.static_lower import PASS_COST, PLANE_COST, Cache, Lower, Lowering, Tensor, across_lanes
-from dieshot.chips.mapping.static_matrix import Resident, activate, append_vectors, load, resident, sums
+from dieshot.chips.mapping.static_lower import PASS_COST, PLANE_COST, Cache, Lower, Lowering, Tensor
+from dieshot.chips.mapping.static_matrix import activate, append_vectors, load, resident, sums
+from dieshot.chips.mapping.static_pointwise import across_lanes
 from dieshot.chips.mapping.static_sram import Buffer
 from dieshot.chips.mapping.static_vector import Input, Permuted, Rows, Step, Sums, vector_pass
 from dieshot.simulator.engine.chip import UnsupportedError
@@ -38,9 +39,11 @@ def _rope(low: Lowering, operator: Operator) -> None:
     heads, kv_heads, head_dim = dims["heads"], dims["kv_heads"], dims["head_dim"]
     machine = low.schedule.machine
     if head_dim > machine.lanes:
-        raise UnsupportedError(f"{machine.parameters.name} needs heads of at most {machine.lanes} lanes ({operator.name})")
+        raise UnsupportedError(
+            f"{machine.parameters.name} needs heads of at most {machine.lanes} lanes ({operator.name})"
+        )
     if dims["qk_norm"]:
-        raise UnsupportedError(f"{machine.parameters.name} has no schedule for normed queries ({operator.name})")
+        raise UnsupportedError(f"{low.chip} has no schedule for normed queries ({operator.name})")
     width = machine.lanes // head_dim
     x = low.input(operator, 0, -(-(heads + 2 * kv_heads) // width) * machine.lanes)
     q = low.buffer(f"{operator.name} queries", (head_dim,) * heads, m, 2, [x.buffer])
@@ -76,15 +79,11 @@ def _append(
         if j != piece.key_tiles - 1:
             continue
         source = Rows(k if which == KEYS else v, g * low.tokens + s * piece.queries)
-        width = 1 if tile.converted else 2
-        first = tile.vectors - width * piece.queries
+        first = tile.vectors - (1 if tile.converted else 2) * piece.queries
 
-        def place(which: int = which, s: int = s, g: int = g, j: int = j, source: Rows = source, first: int = first) -> None:
-            old = cache.tiles[which, s, g, j]
-            ready = append_vectors(low.schedule, old, first, source, piece.queries)
-            cache.tiles[which, s, g, j] = Resident(
-                old.hemisphere, old.vectors, old.slices, old.addresses, old.first_id, old.converted, ready
-            )
+        def place(key: tuple[int, int, int, int] = (which, s, g, j), source: Rows = source, first: int = first) -> None:
+            ready = append_vectors(low.schedule, cache.tiles[key], first, source, piece.queries)
+            cache.tiles[key] = replace(cache.tiles[key], ready=ready)
 
         tasks.append(low.tasks.add(place, PASS_COST + piece.queries, after))
     return tuple(tasks)
@@ -93,7 +92,9 @@ def _append(
 def _attention(low: Lowering, operator: Operator) -> None:
     dims, machine = operator.dims, low.schedule.machine
     if operator.kv_dtype is None:
-        raise UnsupportedError(f"{machine.parameters.name} has no schedule for attention without a cache ({operator.name})")
+        raise UnsupportedError(
+            f"{machine.parameters.name} has no schedule for attention without a cache ({operator.name})"
+        )
     heads, kv_heads, head_dim = dims["heads"], dims["kv_heads"], dims["head_dim"]
     q = low.input(operator, 0, heads * head_dim)
     if q.buffer.groups != heads:
@@ -203,7 +204,7 @@ class _Head:
         raw = low.buffer("weighted values", (schedule.machine.lanes,), n, 2, [self.y])
 
         def emit() -> int:
-            halves: list[Input] = list(each[0] for each in found.values())
+            halves: list[Input] = [each[0] for each in found.values()]
             steps = [Step(False, 0, 1)] if len(halves) == 2 else [Step(False, 0)]
             return vector_pass(schedule, n, halves, [*steps, Step(False, -1, None, Rows(raw))])
 

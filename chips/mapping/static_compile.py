@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from dieshot.chips.mapping.static_attention import LOWER_ATTENTION
-from dieshot.chips.mapping.static_lower import LOWER, Lowering
+from dieshot.chips.mapping.static_lower import LOWER_GEMM, Lowering
 from dieshot.chips.mapping.static_machine import StaticMachine
+from dieshot.chips.mapping.static_pointwise import LOWER_POINTWISE
 from dieshot.chips.mapping.static_schedule import Program, Schedule
 from dieshot.chips.mapping.static_sram import NoRoomError
 from dieshot.chips.mapping.static_stretch import Piece, most_tokens, pieces_of, total_tokens
@@ -54,6 +55,6 @@ class Compiler:
         key = self.key(operators, piece)
         if key not in self._programs:
             schedule = Schedule(self.machine)
-            Lowering(schedule, piece, operators).run(LOWER | LOWER_ATTENTION)
+            Lowering(schedule, piece, operators).run(LOWER_GEMM | LOWER_POINTWISE | LOWER_ATTENTION)
             self._programs[key] = schedule.program(len(operators))
         return self._programs[key]

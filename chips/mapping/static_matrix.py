@@ -10,6 +10,7 @@ from dieshot.chips.mapping.static_schedule import Group, Schedule, buffer_group
 from dieshot.chips.mapping.static_vector import Rows, Sums
 from dieshot.kernels.static_program import ACTIVATE, INSTALL, LOAD, VECTOR
 
+
 @dataclass(frozen=True, slots=True)
 class Resident:
     """Vectors of a tile in slices of one hemisphere: vector v is on stream v mod n in turn v div n.
@@ -81,9 +82,9 @@ def load(schedule: Schedule, tile: Resident, plane: int, planes: int) -> Tile:
         needs += schedule.read_needs(h, x, address, count - 1, offset, count, 1)
         earliest = max(earliest, tile.ready - offset, -offset)
     if tile.converted:
-        choices.append(Choice(schedule.pool(False, h, low=True), -(-n // 2), source, cycles))
-        choices.append(Choice(schedule.alu_pool(), n, source, cycles))
-    choices.append(Choice(schedule.pool(True, h, low=True), -(-n * width // 2), 0, cycles))
+        choices.append(Choice(schedule.pool(False, h, low=True), -(-n // 2), source, cycles, beside=True))
+        choices.append(Choice(schedule.alu_pool(), n, source, cycles, result=convert))
+    choices.append(Choice(schedule.pool(True, h, low=True), -(-n * width // 2), 0, cycles, beside=True))
     needs.append(Need(("load", plane), machine.planes_at, cycles))
     anchor, picks = schedule.resources.place(earliest, needs, choices)
     outs = _codes(schedule, True, h, picks[-1])
@@ -122,31 +123,17 @@ def _convert(schedule: Schedule, tile: Resident, anchor: int, picks: list[list[i
 def _load_rows(
     schedule: Schedule, tile: Resident, plane: int, number: int, at: int, first_id: int, outs: list[int], width: int
 ) -> None:
-    """Add a Load for each run of neighbouring streams, the last cycle's, which may be shorter, by itself."""
+    """Add the Load of all streams, and that of the last cycle, which may have fewer, by itself."""
     n = len(tile.slices) * width
     full, rest = divmod(tile.vectors * width, n)
     queue = schedule.queues["mxm"] + 4 * plane
-    for start, used, turns, offset in ((at, n, full, 0), (at + full, rest, min(rest, 1), full * n)):
-        for first, length in _neighbours(outs[:used]) if turns else ():
-            a = Group(outs[first], length, first_id + offset + first, n)
-            schedule.row(LOAD, plane, queue, start, turns, a=a, x=(number, 0, 0))
+    if full:
+        schedule.row(LOAD, plane, queue, at, full, a=Group(outs[0], n, first_id, n), x=(number, 0, 0))
+    if rest:
+        schedule.row(LOAD, plane, queue, at + full, 1, a=Group(outs[0], rest, first_id + full * n, 0), x=(number, 0, 0))
 
 
-def _neighbours(codes: list[int]) -> list[tuple[int, int]]:
-    """Return first index and length of every stretch of codes that follow each other."""
-    stretches: list[tuple[int, int]] = []
-    for index, code in enumerate(codes):
-        if index and code == codes[index - 1] + 1:
-            first, length = stretches[-1]
-            stretches[-1] = (first, length + 1)
-        else:
-            stretches.append((index, 1))
-    return stretches
-
-
-def _install(
-    schedule: Schedule, tile: Resident, plane: int, planes: int, number: int, loaded: int, width: int
-) -> Tile:
+def _install(schedule: Schedule, tile: Resident, plane: int, planes: int, number: int, loaded: int, width: int) -> Tile:
     earliest = max(loaded, schedule.plane_installable[plane])
     at, _ = schedule.resources.place(earliest, [Need(("install", plane), 0, 1)])
     queue = schedule.queues["mxm"] + 4 * plane + 1
@@ -183,7 +170,16 @@ def activate(schedule: Schedule, tile: Tile, source: Rows, n: int, dtype: str, b
     start = anchor + machine.planes_at
     a = Group(code, buffer.bytes, buffer.id(source.row), source.stride * buffer.bytes)
     queue = schedule.queues["mxm"] + 4 * tile.plane + 2
-    schedule.row(ACTIVATE, tile.plane, queue, start, n, interval, a=a, x=(tile.number, tile.planes, bank * machine.parameters.mxm.accumulator_rows))
+    schedule.row(
+        ACTIVATE,
+        tile.plane,
+        queue,
+        start,
+        n,
+        interval,
+        a=a,
+        x=(tile.number, tile.planes, bank * machine.parameters.mxm.accumulator_rows),
+    )
     schedule.plane_installable[tile.plane] = max(schedule.plane_installable[tile.plane], start + span)
     return start + machine.parameters.mxm.latency + (n - 1) * (interval - 1)
 
@@ -215,7 +211,7 @@ def append_vectors(schedule: Schedule, tile: Resident, first: int, source: Rows,
             needs += schedule.write_needs(tile.hemisphere, x, address, 0, step + x, 1, 1)
         choices = [
             Choice(schedule.pool(False, here), 1, 0, 1),
-            Choice(schedule.alu_pool(), 1, 0, 1),
+            Choice(schedule.alu_pool(), 1, 0, 1, result=step),
             Choice(schedule.pool(True, tile.hemisphere), 1, step, 1),
         ]
         anchor, picks = schedule.resources.place(lowest, needs, choices)

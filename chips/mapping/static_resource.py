@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 LATEST_CYCLE = 1 << 40
+OUT = "out"
 
 
 class ScheduleError(RuntimeError):
@@ -93,13 +94,19 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Cycles wanted of `count` like resources out of `members`, each a tuple of keys that are taken together."""
+    """Cycles wanted of `count` like resources out of `members`, each a tuple of keys that are taken together.
+
+    beside: they have to be neighbours, as the streams of one instruction are. result: how much later the members' way
+    out is needed, too (0: they have none of their own).
+    """
 
     members: Sequence[tuple[Hashable, ...]]
     count: int
     offset: int
     n: int
     d: int = 1
+    beside: bool = False
+    result: int = 0
 
 
 class Resources:
@@ -115,7 +122,9 @@ class Resources:
             found = self.tables[key] = Table()
         return found
 
-    def place(self, earliest: int, needs: Sequence[Need], choices: Sequence[Choice] = ()) -> tuple[int, list[list[int]]]:
+    def place(
+        self, earliest: int, needs: Sequence[Need], choices: Sequence[Choice] = ()
+    ) -> tuple[int, list[list[int]]]:
         """Take all needs at the first possible anchor; return it and, for each choice, the members chosen."""
         t = earliest
         while t < LATEST_CYCLE:
@@ -140,41 +149,60 @@ class Resources:
                 return at - need.offset
         return t
 
-    def _pick(
-        self, t: int, choice: Choice, asked: dict[Hashable, list[tuple[int, int]]]
-    ) -> tuple[int, list[int]]:
+    def _pick(self, t: int, choice: Choice, asked: dict[Hashable, list[tuple[int, int]]]) -> tuple[int, list[int]]:
         """Return the anchor and the members that are free then; a later anchor where too few are.
 
         asked: what other choices of the template have picked, by key; added to.
         """
         at = t + choice.offset
         end = at + (choice.n - 1) * choice.d + 1
+        fits: list[int] = []
         free: list[int] = []
-        nexts: list[int] = []
         for index, keys in enumerate(choice.members):
-            if asked and any(at < late and early < end for key in keys for early, late in asked.get(key, ())):
+            if asked and any(_meets(asked, key, at, end, choice.result) for key in keys):
+                fits.append(LATEST_CYCLE)
                 continue
-            fit = max(self.table(key).first_fit(at, choice.n, choice.d) for key in keys)
-            if fit == at:
+            fits.append(max(self._fit(key, at, choice) for key in keys))
+            if fits[-1] == at:
+                free = free if not choice.beside or not free or free[-1] == index - 1 else []
                 free.append(index)
                 if len(free) == choice.count:
                     for each in free:
                         for key in choice.members[each]:
                             asked.setdefault(key, []).append((at, end))
+                            asked.setdefault((OUT, key), []).append((at + choice.result, end + choice.result))
                     return t, free
-            else:
-                nexts.append(fit)
-        wanted = choice.count - len(free)
-        if wanted > len(nexts):
-            raise ScheduleError(f"{choice.count} of {len(choice.members)} resources {choice.members[0]}")
-        return sorted(nexts)[wanted - 1] - choice.offset if not free else min(nexts) - choice.offset, []
+        return self._next(fits, choice) - choice.offset, []
 
-    def _take(
-        self, t: int, needs: Sequence[Need], choices: Sequence[Choice], picks: Sequence[Sequence[int]]
-    ) -> None:
+    def _fit(self, key: Hashable, at: int, choice: Choice) -> int:
+        fit = self.table(key).first_fit(at, choice.n, choice.d)
+        if choice.result:
+            out = self.table((OUT, key)).first_fit(at + choice.result, choice.n, choice.d)
+            fit = max(fit, out - choice.result)
+        return fit
+
+    def _next(self, fits: list[int], choice: Choice) -> int:
+        """Return the next cycle at which enough members may be free, none of it before any is."""
+        if choice.beside:
+            windows = range(len(fits) - choice.count + 1)
+            return min((max(fits[i : i + choice.count]) for i in windows), default=LATEST_CYCLE)
+        ordered = sorted(fits)
+        return ordered[choice.count - 1] if choice.count <= len(ordered) else LATEST_CYCLE
+
+    def _take(self, t: int, needs: Sequence[Need], choices: Sequence[Choice], picks: Sequence[Sequence[int]]) -> None:
         for need in needs:
             self.table(need.key).take(t + need.offset, need.n, need.d)
         for choice, pick in zip(choices, picks, strict=True):
             for index in pick:
                 for key in choice.members[index]:
                     self.table(key).take(t + choice.offset, choice.n, choice.d)
+                    if choice.result:
+                        self.table((OUT, key)).take(t + choice.offset + choice.result, choice.n, choice.d)
+
+
+def _meets(asked: dict[Hashable, list[tuple[int, int]]], key: Hashable, at: int, end: int, result: int) -> bool:
+    """Return whether a member, or its way out, is asked for at the same time by another choice of the template."""
+    if any(at < late and early < end for early, late in asked.get(key, ())):
+        return True
+    out = asked.get((OUT, key), ()) if result else ()
+    return any(at + result < late and early < end + result for early, late in out)

@@ -132,17 +132,13 @@ class Schedule:
         banks = range(address // size, (address + span) // size + 1)
         return [Need(("bank", hemisphere, x, bank), offset, n, d) for bank in banks]
 
-    def read(
-        self, hemisphere: int, x: int, start: int, n: int, d: int, address: tuple[int, int], out: Group
-    ) -> None:
+    def read(self, hemisphere: int, x: int, start: int, n: int, d: int, address: tuple[int, int], out: Group) -> None:
         """Add a run of reads; address and stride."""
         unit = self.machine.slice(hemisphere, x)
         latency = self.machine.parameters.mem.read_latency
         self.row(READ, unit, self.queues["mem"] + unit, start, n, d, out=out, latency=latency, x=(*address, 0))
 
-    def write(
-        self, hemisphere: int, x: int, start: int, n: int, d: int, address: tuple[int, int], a: Group
-    ) -> int:
+    def write(self, hemisphere: int, x: int, start: int, n: int, d: int, address: tuple[int, int], a: Group) -> int:
         """Add a run of writes; return the first cycle in which the first can be read."""
         unit = self.machine.slice(hemisphere, x)
         self.row(WRITE, unit, self.queues["mem"] + unit, start, n, d, a=a, x=(*address, 0))

@@ -17,7 +17,7 @@ class Tasks:
 
     schedule: Schedule
     operator: int = 0
-    graph: nx.DiGraph = field(default_factory=nx.DiGraph)
+    graph: nx.DiGraph[int] = field(default_factory=nx.DiGraph)
 
     def add(self, place: Callable[[], object], cost: int, after: Iterable[int] = ()) -> int:
         """Add a task of the operator in hand; return its number."""

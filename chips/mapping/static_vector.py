@@ -77,7 +77,9 @@ class _Pass:
         self.choices: list[Choice] = []
         self.earliest = 0
         vxm = self.machine.parameters.vxm
-        self.latencies = [vxm.transcendental_latency if step.is_transcendental else vxm.simple_latency for step in steps]
+        self.latencies = [
+            vxm.transcendental_latency if step.is_transcendental else vxm.simple_latency for step in steps
+        ]
         self.offsets: list[int] = []
         self.arrivals = [-1] * len(inputs)
         self._time()
@@ -130,7 +132,7 @@ class _Pass:
             else:
                 self._want_read(each, arrival, hemisphere)
         for step, offset, latency in zip(self.steps, self.offsets, self.latencies, strict=True):
-            self.choices.append(Choice(self.schedule.alu_pool(), 1, offset, self.n))
+            self.choices.append(Choice(self.schedule.alu_pool(), 1, offset, self.n, result=latency))
             if step.to is not None:
                 self._want_write(step, offset + latency)
         return self.schedule.resources.place(self.earliest, self.needs, self.choices)

@@ -1,4 +1,4 @@
-"""Schema of `architecture: static_dataflow` documents (configs/chips/lpu-v1.yaml says where every number comes from)."""
+"""Schema of `architecture: static_dataflow` documents (configs/chips/lpu-v1.yaml says whence every number comes)."""
 
 from __future__ import annotations
 

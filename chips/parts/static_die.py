@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from dieshot.chips.mapping.static_machine import StaticMachine
 from dieshot.chips.mapping.static_schedule import Program
@@ -88,7 +89,7 @@ def run_program(machine: StaticMachine, program: Program, record: bool = True) -
     return Outcome(cycles, activity, counters)
 
 
-def _rows(rows: Rows, chosen: Rows, phase: int, *columns: Rows | int) -> Rows:
+def _rows(rows: Rows, chosen: NDArray[np.bool_], phase: int, *columns: Rows | int) -> Rows:
     """Return the rows of a unit's own program."""
     picked = rows[chosen]
     out = np.zeros((len(picked), check.N_COLUMN), np.int64)
@@ -119,10 +120,8 @@ def _streams(env: simpy.Environment, machine: StaticMachine, rows: Rows) -> Stat
         _rows(rows, rows[:, at] >= 0, 0, rows[:, at], rows[:, at + 1], position, rows[:, at + 2], rows[:, at + 3])
         for at in (R_A, R_B)
     ]
-    puts = [
-        _rows(rows, rows[:, at] >= 0, 1, rows[:, at], rows[:, R_OUT_WIDTH], position, rows[:, R_OUT_ID], rows[:, R_OUT_STRIDE])
-        for at in (R_OUT, R_OUT2)
-    ]
+    result = rows[:, R_OUT_WIDTH], position, rows[:, R_OUT_ID], rows[:, R_OUT_STRIDE]
+    puts = [_rows(rows, rows[:, at] >= 0, 1, rows[:, at], *result) for at in (R_OUT, R_OUT2)]
     for put, at in zip(puts, (R_OUT, R_OUT2), strict=True):
         put[:, 0] += rows[rows[:, at] >= 0, R_LATENCY]
     table = np.concatenate([*takes, *puts])
@@ -154,9 +153,7 @@ def _pipelines(
 def _issue(env: simpy.Environment, machine: StaticMachine, table: Rows, name: str, n_units: int) -> StaticPart:
     last = np.full(n_units, LONG_AGO, np.int64)
 
-    def advance(
-        lo: int, hi: int, own: Rows, first: Rows, slots: Rows, which: Rows, turn: Rows, fault: Rows
-    ) -> int:
+    def advance(lo: int, hi: int, own: Rows, first: Rows, slots: Rows, which: Rows, turn: Rows, fault: Rows) -> int:
         return check.issue(lo, hi, own, first, slots, which, turn, last, fault)
 
     return StaticPart(env, name, machine.period_fs, table, advance, 1)
@@ -180,9 +177,7 @@ def _memory(env: simpy.Environment, machine: StaticMachine, program: Program) ->
     for each in program.preloads:
         content[each.slice, each.address : each.address + each.n] = each.first_id + each.stride * np.arange(each.n)
 
-    def advance(
-        lo: int, hi: int, own: Rows, first: Rows, slots: Rows, which: Rows, turn: Rows, fault: Rows
-    ) -> int:
+    def advance(lo: int, hi: int, own: Rows, first: Rows, slots: Rows, which: Rows, turn: Rows, fault: Rows) -> int:
         where = (lo, hi, own, first, slots, which, turn, mem.rows, mem.banks, mem.write_latency)
         return check.access(*where, ports, banks, content, ready, fault)
 
@@ -201,12 +196,8 @@ def _planes(env: simpy.Environment, machine: StaticMachine, rows: Rows) -> Stati
     sums = np.zeros((mxm.planes, 2 * mxm.accumulator_rows, 2), np.int64)
     intervals = machine.activate_interval("int8"), machine.activate_interval("fp16")
 
-    def advance(
-        lo: int, hi: int, own: Rows, first: Rows, slots: Rows, which: Rows, turn: Rows, fault: Rows
-    ) -> int:
-        return check.multiply(
-            lo, hi, own, first, slots, which, turn, *intervals, mxm.latency, planes, sums, fault
-        )
+    def advance(lo: int, hi: int, own: Rows, first: Rows, slots: Rows, which: Rows, turn: Rows, fault: Rows) -> int:
+        return check.multiply(lo, hi, own, first, slots, which, turn, *intervals, mxm.latency, planes, sums, fault)
 
     return StaticPart(env, "plane", machine.period_fs, table, advance, 1)
 
@@ -221,9 +212,7 @@ def _links(env: simpy.Environment, machine: StaticMachine, rows: Rows) -> Static
     ends = np.zeros((n_links, 2), np.int64)
     arrivals = np.zeros((n_links, LINK_SPACE), np.int64)
 
-    def advance(
-        lo: int, hi: int, own: Rows, first: Rows, slots: Rows, which: Rows, turn: Rows, fault: Rows
-    ) -> int:
+    def advance(lo: int, hi: int, own: Rows, first: Rows, slots: Rows, which: Rows, turn: Rows, fault: Rows) -> int:
         where = (lo, hi, own, first, slots, which, turn, interval, flight, c2c.receive_rows)
         return check.exchange(*where, free, ends, arrivals, fault)
 

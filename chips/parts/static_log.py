@@ -84,7 +84,11 @@ class Lines:
             for side in HEMISPHERES
             for i in range(p.sxm.units)
         ]
-        specs += [ComponentSpec(f"c2c/{link}/{way}", "link", period, "byte", lanes) for link in links for way in ("send", "receive")]
+        specs += [
+            ComponentSpec(f"c2c/{link}/{way}", "link", period, "byte", lanes)
+            for link in links
+            for way in ("send", "receive")
+        ]
         most = machine.n_streams * lanes * machine.planes_at
         specs += [
             ComponentSpec(f"{side}/streams/{way}", "stream", period, "byte", most, count=machine.n_streams)
@@ -98,7 +102,7 @@ class Lines:
 
 
 def activity_of(lines: Lines, rows: Rows, puts: Rows, hops: Rows) -> Activity:
-    """Return the activity of a program's rows, all acted out; puts, hops: those of the streams, with what they moved."""
+    """Return the activity of a program's rows, all acted out; puts, hops: those of the streams and what they moved."""
     machine, first = lines.machine, lines.first
     lanes = machine.lanes
     op, n, d = rows[:, R_OP], rows[:, R_N], rows[:, R_D]
@@ -217,7 +221,7 @@ def _taken(activity: Activity, chosen: NDArray[np.bool_]) -> Activity:
 
 
 def _repetitions(combs: Activity, begin_fs: int, end_fs: int) -> tuple[Activity, Activity]:
-    """Return the repetitions that lie within a span, times since its begin, and those that cross its end, one by one."""
+    """Return the repetitions within a span, times since its begin, and those that cross its end, one by one."""
     length_fs, period_fs = combs.end_fs - combs.start_fs, np.maximum(combs.period_fs, 1)
     first = np.maximum(-((combs.start_fs - begin_fs) // period_fs), 0)
     beyond = np.clip((end_fs - combs.start_fs - length_fs) // period_fs + 1, 0, combs.repeat)
