@@ -18,6 +18,7 @@ from dieshot.simulator.params import (
     resolve,
 )
 from dieshot.simulator.params.catalog import CatalogKind
+from dieshot.simulator.studies.setup import architecture_of
 
 LEAF = "{value: %s, unit: '1', kind: published, source: h100wp}"
 
@@ -37,7 +38,9 @@ def test_every_system_resolves_and_its_parts_exist(name: str) -> None:
     if values.fabric is not None:
         fabric = resolve(find_document("links", values.fabric), LinkParameters).values
         assert values.n_chips <= fabric.max_chips
-    assert values.partition.tensor_parallel * values.partition.pipeline_parallel <= values.n_chips
+    divisible = architecture_of(find_document("chips", values.chip)).divisible
+    ranks = values.partition.tensor_parallel * (values.partition.pipeline_parallel or 1)
+    assert ranks <= values.n_chips or (divisible and values.partition.tensor_parallel == 1)
     assert resolve(document_from_text(system.text, name), SystemParameters).values == values
 
 
