@@ -39,7 +39,7 @@ ALLOWED = {
     ),
     "chips": (
         ("dieshot.chips.", f"{OWN}engine.", f"{OWN}params.", "dieshot.kernels.", "dieshot.traces.", ERRORS),
-        {"numpy", "simpy"},
+        {"numpy", "simpy", "networkx"},
     ),
 }
 
