@@ -26,9 +26,7 @@ from dieshot.traces.operator import Operator
 
 @dataclass(frozen=True, slots=True)
 class SystolicState:
-    """What one stretch leaves to the next: bytes of coming weights that are in the scratchpads already."""
-
-    prefetched_bytes: int = 0
+    """What one stretch leaves to the next: nothing, since programs begin and end quiet."""
 
 
 class Systolic(Chip[SystolicState]):
@@ -55,7 +53,7 @@ class Systolic(Chip[SystolicState]):
 
     @property
     def initial_state(self) -> SystolicState:
-        """Nothing fetched ahead."""
+        """A quiet chip."""
         return SystolicState()
 
     @property
@@ -95,12 +93,12 @@ class Systolic(Chip[SystolicState]):
         self, operators: Sequence[Operator], state: SystolicState, record: bool = True
     ) -> tuple[OperatorOutcome[SystolicState], ...]:
         """Simulate a stretch as one program, and cut it at the ends of its operators; see Chip."""
-        key = (tuple(operator_key(self.machine, operator) for operator in operators), state, record)
+        key = (tuple(operator_key(self.machine, operator) for operator in operators), record)
         if key not in self._cells:
             chosen = [self._choose(operator) for operator in operators]
-            program = joined(self.machine, chosen, state.prefetched_bytes)
+            program = joined(self.machine, chosen)
             self._cells[key] = self._cut(key, operators, chosen, run_program(self.timing, program, record))
-        return tuple(OperatorOutcome((cell,), SystolicState()) for cell in self._cells[key])
+        return tuple(OperatorOutcome((cell,), state) for cell in self._cells[key])
 
     def drain(self, state: SystolicState) -> tuple[Cell | None, SystolicState]:
         """Nothing is under way after a program; see Chip."""
@@ -108,12 +106,14 @@ class Systolic(Chip[SystolicState]):
 
     def alongside(self, cell: Cell, operator: Operator, state: SystolicState) -> tuple[Cell, SystolicState]:
         """Add the arrays' waiting for the links to a collective; see Chip."""
-        key = ("alongside", cell.key, state)
+        key = ("alongside", cell.key, operator.kind)
         if key not in self._cells:
-            waiting = _waiting(cell.duration_fs)
+            duration_fs = cell.duration_fs + self._ring_fs(operator)
+            waiting = _waiting(duration_fs)
             merged = replace(
                 cell,
                 key=key,
+                duration_fs=duration_fs,
                 activity=Activity.joined(waiting, cell.activity),
                 fj_per_amount=self._energies(None) | cell.fj_per_amount,
             )
@@ -126,6 +126,12 @@ class Systolic(Chip[SystolicState]):
         program = self.parameters.program
         local_fs_per_mib = round(MIB / self.timing.hbm.bytes_per_fs)
         return LocalCosts(self.timing.period_fs, program.operator, program.drain, local_fs_per_mib)
+
+    def _ring_fs(self, operator: Operator) -> int:
+        """Return what a ring through all cores takes beyond one through all chips: the hops from core to core."""
+        turns = {"all_reduce": 2, "all_gather": 1}.get(operator.kind, 0)
+        cores = self.parameters.cores
+        return turns * operator.dims.get("group", 1) * (cores.count - 1) * cores.ring_hop
 
     def _choose(self, operator: Operator) -> Plan:
         """Return the fastest of the plans worth simulating, each by itself on a quiet chip."""

@@ -1,9 +1,9 @@
 """Attention on a systolic chip: a loop over sequences, blocks of queries and blocks of cached keys and values.
 
 One turn of the loop fetches its block of the cache while the turn before computes; queries multiply keys, the lanes
-make the softmax, its weights multiply values, and the lanes add up. Of a paged cache, rows of the block are first gathered
-head by head, and turns follow each other: the compiled body is one straight schedule that ends when its last result is
-there. A dense cache is an operand like any other: several sequences make a turn, and turns overlap.
+make the softmax, its weights multiply values, and the lanes add up. Of a paged cache, rows of the block are first
+gathered head by head, and turns follow each other: the compiled body is one straight schedule that ends when its last
+result is there. A dense cache is an operand like any other: several sequences make a turn, and turns overlap.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from dieshot.chips.mapping.systolic_gemm import TILE_FACTORS
 from dieshot.chips.mapping.systolic_machine import ACCUMULATOR_BYTES, Plan, Rows, SystolicMachine, stacked, step_row
 from dieshot.chips.parts.core_program import AFTER, GATED, HOLD, LOAD, NONE, STORE
 from dieshot.traces.dtype import DTYPE_BITS, bytes_of
-
-SUBLANES = 8  # query rows of a head are padded to this
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,8 @@ def _turn_steps(machine: SystolicMachine, shape: AttentionShape, share: Share, t
     mxu, n_cores, dense = machine.p.mxu, machine.n_cores, is_dense(machine)
     n_heads = share.sequences * share.kv_heads
     rows = turn.queries * shape.group
-    padded = max(n_heads * (-(-rows // SUBLANES) * SUBLANES), _padded(rows * n_heads, machine))
+    lanes = machine.p.vector.row_lanes
+    padded = n_heads * -(-rows // lanes) * lanes
     scores = padded * turn.keys
     kv_bytes = n_cores * n_heads * bytes_of(2 * turn.keys * shape.head_dim, shape.kv_dtype)
     load = kv_bytes if shape.from_cache else 0
@@ -213,11 +212,6 @@ def _turn_steps(machine: SystolicMachine, shape: AttentionShape, share: Share, t
         worked=n_cores * out * ACCUMULATOR_BYTES,
     )
     return qk, pv
-
-
-def _padded(rows: int, machine: SystolicMachine) -> int:
-    lanes = machine.p.vector.row_lanes
-    return -(-rows // lanes) * lanes
 
 
 def _gathered_rows(share: Share, shape: AttentionShape, turn: Turn) -> int:

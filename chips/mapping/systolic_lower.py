@@ -82,7 +82,7 @@ def attention_shape(operator: Operator) -> systolic_attention.AttentionShape:
     )
 
 
-def joined(machine: SystolicMachine, stretch: Sequence[Plan], loaded_bytes: int = 0) -> CoreProgram:
+def joined(machine: SystolicMachine, stretch: Sequence[Plan]) -> CoreProgram:
     """Return the program of plans that follow each other after a collective."""
     parts = []
     first = 0
@@ -97,7 +97,7 @@ def joined(machine: SystolicMachine, stretch: Sequence[Plan], loaded_bytes: int 
     resident = max(plan.resident_bytes for plan in stretch)
     steps = np.concatenate(parts)
     _check_room(machine, steps, resident)
-    return CoreProgram(steps, tuple(issue), tuple(plan.exchange_fs for plan in stretch), loaded_bytes, resident)
+    return CoreProgram(steps, tuple(issue), tuple(plan.exchange_fs for plan in stretch), resident)
 
 
 def _check_room(machine: SystolicMachine, steps: Rows, resident_bytes: int) -> None:

@@ -116,9 +116,11 @@ class Stacks(Schema):
 
 class Cores(Schema):
     """Cores of a chip share its HBM and divide every operator. exchange_latency, exchange_bandwidth: of adding up or
-    handing over results among them."""
+    handing over results among them. ring_hop: from core to core of a chip in a collective's ring through all cores; 0
+    where a chip takes part as one."""
 
     count: Count
+    ring_hop: Femtoseconds
     exchange_latency: Femtoseconds
     exchange_bandwidth: ByteRate
 

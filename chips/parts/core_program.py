@@ -68,13 +68,12 @@ class SystolicTiming:
 @dataclass(frozen=True, slots=True)
 class CoreProgram:
     """steps (n, N_STEP), those of one operator together. issue_fs (operators): from the end of the one before to its
-    begin; exchange_fs (operators): from its last step to its end, results handed on between cores. loaded_bytes: of the
-    first loads, what was fetched before the program began. resident_bytes: of the scratchpads, what tensors take."""
+    begin; exchange_fs (operators): from its last step to its end, results handed on between cores. resident_bytes:
+    of the scratchpads, what tensors take."""
 
     steps: Rows
     issue_fs: tuple[int, ...]
     exchange_fs: tuple[int, ...]
-    loaded_bytes: int = 0
     resident_bytes: int = 0
 
     @property

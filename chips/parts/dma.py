@@ -26,10 +26,8 @@ NO_TILE = -1
 
 
 def transfer_sizes(program: CoreProgram, transfer_bytes: int) -> tuple[Rows, Rows]:
-    """Return bytes and step of every transfer of a program's loads, less what was fetched before it began."""
-    loads = program.steps[:, LOAD].copy()
-    before = np.minimum(np.cumsum(loads), program.loaded_bytes)
-    loads -= np.diff(before, prepend=0)
+    """Return bytes and step of every transfer of a program's loads."""
+    loads = program.steps[:, LOAD]
     counts = -(-loads // transfer_bytes)
     step = np.repeat(np.arange(len(loads)), counts)
     sizes = np.full(len(step), transfer_bytes, np.int64)
@@ -70,11 +68,11 @@ class Dma(Component):
         self._opened = NO_TILE
         self._earliest: dict[int, int] = {}
         self._stores: list[int] = []
+        self._closing = False
+        for completed in board.completed:
+            assert completed.callbacks is not None
+            completed.callbacks.append(lambda _: self.wake())
         self._wake = env.event()
-        for step_row, left, loaded in zip(self._steps, self._left, board.loaded, strict=True):
-            if loaded is not None and not left:
-                vmem.take(step_row[HOLD])
-                loaded.succeed()
         super().__init__(env, "dma")
 
     def store(self, n_bytes: int) -> None:
@@ -86,9 +84,10 @@ class Dma(Component):
         if not self._wake.triggered:
             self._wake.succeed()
 
-    def unsent(self) -> Rows:
-        """Return the stores (n, 4) that no window has taken yet."""
-        return self._store_rows(int(self.env.now))
+    def close(self) -> None:
+        """Say that nothing more will come: the process ends when all is handed to the memory."""
+        self._closing = True
+        self.wake()
 
     def run(self) -> Generator[simpy.Event, Any, None]:
         """Window after window: send what may start, take what came back; sleep when nothing is under way."""
@@ -96,6 +95,8 @@ class Dma(Component):
             now = int(self.env.now)
             rows = self._issue(now)
             if len(rows) == 0 and not self._earliest:
+                if self._closing:
+                    return
                 self._wake = self.env.event()
                 yield self._wake
                 if self._next < len(self._sizes):

@@ -48,7 +48,8 @@ def run_program(timing: SystolicTiming, program: CoreProgram, record: bool) -> P
     MatrixUnits(env, timing, board, vmem, lanes[MXU])
     VectorUnits(env, board, vmem, dma, lanes[VECTOR])
     env.run(until=sequencer.process)
-    stacks.announced = np.concatenate((stacks.announced, dma.unsent()))
+    dma.close()
+    env.run(until=dma.process)
     stored_fs = int(stacks.drain().max())
     end_fs = max(sequencer.ends_fs[-1], stored_fs) + timing.drain_fs
     end_fs = -(-end_fs // timing.period_fs) * timing.period_fs

@@ -2,7 +2,8 @@
 (further arguments set parameters of every chip, as `--set` does; `--only attention|neuron|serving` one of them).
 
 Attention rows are one layer on one chip. Neuron rows are medians of a static batch: the time to the first token is a
-prefill, that per output token a decode step half way through. Serving rows keep a batch full: every decode step reads
+prefill, that per output token a decode step over the whole cache, which has its final length from the beginning (its
+values depend on prompt and answer together alone). Serving rows keep a batch full: every decode step reads
 the whole cache that the server keeps for each sequence, and for every finished sequence a new prompt is filled in.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dieshot.simulator.params import find_path
-from dieshot.simulator.studies.setup import SystemSetup, set_up
+from dieshot.simulator.studies.setup import set_up
 from dieshot.traces import Operator, build_trace, load_model_config, partition
 from dieshot.traces.make import make_operator
 from dieshot.traces.work import Formats
@@ -27,6 +28,7 @@ FS_PER_US = 10**9
 FS_PER_MS = 10**12
 FS_PER_S = 10**15
 LLAMA_HEADS = {"heads": 32, "kv_heads": 8, "head_dim": 128, "causal": 1, "window": 0}
+PRECISIONS = {"int8": "w8a16", "bf16": "bf16"}  # by the format of the weights
 SHAREGPT_PROMPT = 256  # 220 tokens on average, padded to the next power of two
 SHAREGPT_ANSWER = 200
 
@@ -74,7 +76,7 @@ def step_fs(
     """Return the time of one prefill of `prompt` tokens, or of the decode step after as many (fs)."""
     setup = set_up(system, sets)
     degree = setup.system.values.partition.tensor_parallel
-    setup = _placed(setup, degree)
+    setup = setup.placed(degree, 1)
     config = load_model_config(find_path("models", model))
     # The maker ran models beyond the context that they were trained for.
     config = replace(config, max_position_embeddings=max(config.max_position_embeddings, prompt + 2))
@@ -82,7 +84,7 @@ def step_fs(
         config,
         batch=batch,
         prompt=prompt,
-        generate=2,
+        generate=2 if decode else 0,
         precision=precision,
         kv_precision="bf16",
     )
@@ -93,36 +95,47 @@ def step_fs(
     return setup.machine(degree, 1).run([chosen])
 
 
-def _placed(setup: SystemSetup, degree: int) -> SystemSetup:
-    return setup.placed(degree, 1)
-
-
-def neuron(sets: Sequence[str] = (), every: int = 1) -> Iterator[Comparison]:
+def neuron(sets: Sequence[str] = ()) -> Iterator[Comparison]:
     """Yield the rows of Inferentia2 and Trainium1, in ms."""
-    precisions = {"int8": "w8a16", "bf16": "bf16"}
-    for row in list(table("neuron_latency.csv"))[::every]:
-        prompt, generate, batch = (int(row[key]) for key in ("prompt", "generate", "batch"))
-        decode = row["metric"] == "tpot"
-        seen = prompt + generate // 2 if decode else prompt
-        precision = precisions[row["weights"]]
-        simulated = step_fs(row["system"], row["model"], precision, batch, seen, decode, sets) / FS_PER_MS
-        label = f"{row['system']} {row['model']} {row['weights']} {batch} x {prompt}+{generate}"
-        yield Comparison(label, f"{row['system']} {row['metric']}", "", float(row["ms"]), simulated)
+    for row in table("neuron_latency.csv"):
+        yield neuron_row(row, sets)
+
+
+def neuron_row(row: dict[str, str], sets: Sequence[str] = ()) -> Comparison:
+    """Return a row of neuron_latency.csv, in ms."""
+    prompt, generate, batch = (int(row[key]) for key in ("prompt", "generate", "batch"))
+    decode = row["metric"] == "tpot"
+    seen = prompt + generate - 2 if decode else prompt
+    simulated = step_fs(row["system"], row["model"], PRECISIONS[row["weights"]], batch, seen, decode, sets)
+    label = f"{row['system']} {row['model']} {row['weights']} {batch} x {prompt}+{generate}"
+    return Comparison(label, f"{row['system']} {row['metric']}", "", float(row["ms"]), simulated / FS_PER_MS)
 
 
 def serving(sets: Sequence[str] = ()) -> Iterator[Comparison]:
-    """Yield the rows of servers on TPU v5e, in tokens/s."""
-    precisions = {"int8": "w8a16", "bf16": "bf16"}
+    """Yield the rows of servers on TPUs, in tokens/s."""
     for row in table("tpu_serving.csv"):
-        batch, precision = int(row["batch"]), precisions[row["precision"]]
-        decode = step_fs(row["system"], row["model"], precision, batch, int(row["cache"]) - 1, True, sets)
-        prefill = step_fs(row["system"], row["model"], precision, 1, SHAREGPT_PROMPT, False, sets)
-        # One server fills in one prompt at a time: where only the batch is divided, all chips do the same prefill.
-        all_sequences = batch * int(row["data_parallel"])
-        step_s = (decode + prefill * all_sequences / SHAREGPT_ANSWER) / FS_PER_S
-        label = f"{row['system']} {row['model']} {row['precision']} batch {batch}"
-        measured = float(row["tokens_per_s"])
-        yield Comparison(label, "serving", "", measured, all_sequences / step_s)
+        label = f"{row['system']} {row['model']} {row['precision']} batch {row['batch']}"
+        simulated = _prefill_rate(row, sets) if row["phase"] == "prefill" else _serving_rate(row, sets)
+        yield Comparison(label, f"serving {row['phase']}", "", float(row["tokens_per_s"]), simulated)
+
+
+def _prefill_rate(row: dict[str, str], sets: Sequence[str]) -> float:
+    """Return the tokens that are filled in a second."""
+    batch, prompt = int(row["batch"]), int(row["cache"])
+    duration_fs = step_fs(row["system"], row["model"], row["precision"], batch, prompt, False, sets)
+    return batch * prompt / (duration_fs / FS_PER_S)
+
+
+def _serving_rate(row: dict[str, str], sets: Sequence[str]) -> float:
+    """Return the tokens that come out in a second.
+
+    One server fills in one prompt at a time: where only the batch is divided, all systems do the same prefill.
+    """
+    batch, precision = int(row["batch"]), PRECISIONS[row["precision"]]
+    decode = step_fs(row["system"], row["model"], precision, batch, int(row["cache"]) - 1, True, sets)
+    prefill = step_fs(row["system"], row["model"], precision, 1, SHAREGPT_PROMPT, False, sets)
+    sequences = batch * int(row["data_parallel"])
+    return sequences / ((decode + prefill * sequences / SHAREGPT_ANSWER) / FS_PER_S)
 
 
 def mape(rows: Sequence[Comparison]) -> float:
