@@ -106,8 +106,8 @@ class Wafer(Chip[WaferState]):
         count = max(1, layers.n_pes // SAMPLES)
         peak = max(p.pe.mac_rate.values()) * count
         specs = [
-            ComponentSpec(f"{region}/pe{i}", "tensor", period, "MAC", peak, count=count)
-            for region in ("layers", "tables")
+            ComponentSpec(f"{region}/pe{i}", kind, period, "MAC", peak, count=count)
+            for region, kind in (("layers", "tensor"), ("tables", "table_tensor"))
             for i in range(SAMPLES)
         ]
         static_fj = p.power.idle * period // MW_PER_W // self.n_parts
@@ -144,12 +144,15 @@ class Wafer(Chip[WaferState]):
         """Simulate a stretch of operators: PEs go on to the next one as soon as they have what they need; see Chip."""
         key = (tuple(self.lowering.key(operator) for operator in operators), state, record)
         if key not in self._outcomes:
+            if state.layout == ANYWHERE:
+                state = replace(state, region=self.lowering.region_of(operators[0]))
             phases, at, layout = [], state.region, state.layout
             for operator in operators:
                 self._refuse(operator)
                 own, at, layout = self.lowering.lower(operator, at, layout)
                 phases.append(own)
             self._outcomes[key] = self._simulate(operators, phases, state, layout, record)
+            assert self._outcomes[key][-1].state.region == at
         return self._outcomes[key]
 
     def hand_over(self, operator: Operator, state: WaferState) -> OperatorOutcome[WaferState]:
@@ -257,7 +260,7 @@ class Wafer(Chip[WaferState]):
     def _energies(self, dtype: str | None) -> dict[str, int]:
         energy = self.parameters.energy
         mac = energy.mac.get(dtype, 0) if dtype else 0
-        return {"tensor": mac, "vector": energy.vector_op, "sram": energy.sram, "mesh": energy.hop}
+        return {"tensor": mac, "table_tensor": mac, "vector": energy.vector_op, "sram": energy.sram, "mesh": energy.hop}
 
 
 def line_parameters(p: WaferParameters) -> LineParameters:

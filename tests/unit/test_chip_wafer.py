@@ -166,6 +166,26 @@ def test_a_stretch_takes_as_long_as_its_operators_one_by_one() -> None:
     assert state == chip.carry_out_all(layer, chip.initial_state)[-1].state
 
 
+def test_tables_and_layers_lie_apart_and_vectors_move_between_them() -> None:
+    chip = wafer().divided(32)
+    whole = trace("llama-3.1-8b", generate=2, precision="fp16")
+    chip.prepare([stage.steps for stage in partition(whole, 1, 32).stages], 1)
+    head, layers, tail = whole.steps[-1].blocks
+    tables, region = chip.lowering.placement.tables, chip.lowering.placement.layers
+    state = chip.carry_out_all(head.operators, chip.initial_state)[-1].state
+    assert state.region == tables
+    first = carried_out(chip, layers.operators, state)[0][1]
+    state = chip.carry_out_all(layers.operators, state)[-1].state
+    assert (state.region, state.layout) == (region, "y")
+    again = carried_out(chip, layers.operators, state)[0][1]
+    # 4,096 elements of 16 bit in one stream, over the wafer and over the region
+    hops = 762 + 1172 + region.rows + region.columns
+    assert first.duration_fs - again.duration_fs >= (2048 + hops) * chip.clock.period_fs
+    last = carried_out(chip, tail.operators, state)[0][1]
+    assert last.duration_fs >= (2048 + hops) * chip.clock.period_fs
+    assert chip.carry_out_all(tail.operators, state)[-1].state.region == tables
+
+
 def test_draining_waits_for_the_last_pe_and_then_all_are_ready() -> None:
     chip = wafer(*SMALL)
     assert chip.drain(chip.initial_state) == (None, chip.initial_state)
