@@ -16,8 +16,8 @@ from dieshot.traces.operator import Operator
 KEYS, VALUES = 0, 1
 
 
-def _cache(low: Lowering, operator: Operator, kv_heads: int) -> Cache:
-    """Lay out the cache of a piece; the last vectors of the last tile are those of the new tokens."""
+def _cache(low: Lowering, operator: Operator, kv_heads: int, queries: int) -> Cache:
+    """Lay out the cache of a piece; the last vectors of the last tile are those of so many new tokens."""
     piece, lanes = low.piece, low.schedule.machine.lanes
     bytes_ = DTYPE_BITS[operator.kv_dtype or "bf16"] // 8
     tiles = {}
@@ -25,7 +25,7 @@ def _cache(low: Lowering, operator: Operator, kv_heads: int) -> Cache:
         for s in range(piece.sequences):
             for g in range(kv_heads):
                 for j in range(piece.key_tiles):
-                    new = piece.queries * bytes_ if j == piece.key_tiles - 1 else 0
+                    new = queries * bytes_ if j == piece.key_tiles - 1 else 0
                     name = f"cache of {operator.name}"
                     tiles[which, s, g, j] = resident(
                         low.schedule, name, (s * kv_heads + g + j) % 2, lanes * bytes_, bytes_ == 1, new
@@ -67,7 +67,7 @@ def _rope(low: Lowering, operator: Operator) -> None:
     low.tensors[operator.name] = [Tensor(q, tuple(done))]
     reader = next((each for each in low.operators if each.kind == "attention"), None)
     if reader is not None:
-        low.cache = _cache(low, operator, kv_heads)
+        low.cache = _cache(low, operator, kv_heads, low.piece.queries)
         low.cache.appended = _append(low, low.cache, k, v, kv_heads, (*done, *copied))
 
 
@@ -100,7 +100,7 @@ def _attention(low: Lowering, operator: Operator) -> None:
     if q.buffer.groups != heads:
         q = Tensor(low.schedule.sram.arrived(low.buffer("queries", (head_dim,) * heads, low.tokens)))
     if low.cache is None:
-        low.cache = _cache(low, operator, kv_heads)
+        low.cache = _cache(low, operator, kv_heads, 0)  # the tokens are in it already
     y = low.buffer(operator.name, (head_dim,) * heads, low.tokens, DTYPE_BITS[operator.output_dtype] // 8, [q.buffer])
     done: list[int] = []
     shared = heads // kv_heads
@@ -169,7 +169,7 @@ class _Head:
         def place() -> None:
             tile, offset = load(schedule, cache.tiles[key], plane, 2), 0
             for turn, (row, stride, n) in enumerate(self.runs):
-                ready = activate(schedule, tile, Rows(self.q.buffer, row, stride), n, "fp16", turn % 2)
+                ready = activate(schedule, [(tile, turn % 2)], Rows(self.q.buffer, row, stride), n, "fp16")
                 each: list[Input] = [sums(schedule, tile, turn % 2, n, 1, ready)]
                 vector_pass(schedule, n, each, [Step(False, 0), Step(False, -1, None, Rows(target, offset))])
                 offset += n
@@ -234,7 +234,7 @@ class _Head:
 
         def place() -> None:
             tile = load(schedule, cache.tiles[key], plane, 2)
-            ready = activate(schedule, tile, source, n, "fp16", bank)
+            ready = activate(schedule, [(tile, bank)], source, n, "fp16")
             found[h] = [sums(schedule, tile, bank, n, contributions, ready)]
 
         if plane in low.plane_chain:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from dieshot.chips.mapping.static_attention import LOWER_ATTENTION
-from dieshot.chips.mapping.static_lower import LOWER_GEMM, Lowering
+from dieshot.chips.mapping.static_gemm import LOWER_GEMM
+from dieshot.chips.mapping.static_lower import Lowering
 from dieshot.chips.mapping.static_machine import StaticMachine
 from dieshot.chips.mapping.static_pointwise import LOWER_POINTWISE
 from dieshot.chips.mapping.static_schedule import Program, Schedule

@@ -17,6 +17,7 @@ from dieshot.kernels.static_program import RECEIVE, SEND
 from dieshot.simulator.engine.chip import UnsupportedError
 
 PIECES = 8  # a share is added up in so many pieces, so that sums leave while copies still come
+MOST_ROWS = 12  # of a piece: longer ones would not find a gap between the vectors that are being written
 
 
 def link_of(schedule: Schedule) -> LinkTiming:
@@ -168,7 +169,7 @@ def _add(schedule: Schedule, copies: Sequence[Input], to: Rows, n: int) -> None:
     if len(copies) == 1:
         vector_pass(schedule, n, copies, [Step(False, 0, None, to)])
         return
-    piece = -(-n // PIECES)
+    piece = min(MOST_ROWS, -(-n // PIECES))
     for first in range(0, n, piece):
         length = min(piece, n - first)
         inputs = [Rows(each.buffer, each.row + first) for each in copies if isinstance(each, Rows)]

@@ -3,6 +3,7 @@ stream through."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dieshot.chips.mapping.static_resource import Choice, Need
@@ -143,44 +144,39 @@ def _install(schedule: Schedule, tile: Resident, plane: int, planes: int, number
     return Tile(number, tile.hemisphere, plane, planes, at + 1)
 
 
-def activate(schedule: Schedule, tile: Tile, source: Rows, n: int, dtype: str, bank: int) -> int:
-    """Stream n vectors through a tile into a bank of sums; return from when they may leave one a cycle."""
+def activate(schedule: Schedule, tiles: Sequence[tuple[Tile, int]], source: Rows, n: int, dtype: str) -> int:
+    """Stream n vectors through tiles of one hemisphere, each into a bank of its sums.
+
+    Returns the cycle from which the sums may leave, one a cycle.
+    """
     machine, buffer = schedule.machine, source.buffer
-    interval = machine.activate_interval(dtype)
+    interval, h = machine.activate_interval(dtype), tiles[0][0].hemisphere
     span = n * interval
     latency = machine.parameters.mem.read_latency
-    needs = [Need(("activate", tile.plane), machine.planes_at, span)]
-    free = schedule.bank_free.get((tile.plane, bank), 0)
-    earliest = max(free, tile.ready) - machine.planes_at
+    needs = [Need(("activate", tile.plane), machine.planes_at, span) for tile, _ in tiles]
+    earliest = max(max(schedule.bank_free.get((tile.plane, bank), 0), tile.ready) for tile, bank in tiles)
+    earliest -= machine.planes_at
     for byte in range(buffer.bytes):
         x = buffer.x(byte)
         offset = x - latency
         rows = (n - 1) * source.stride
-        needs += schedule.read_needs(tile.hemisphere, x, buffer.base + source.row, rows, offset, span, 1)
+        needs += schedule.read_needs(h, x, buffer.base + source.row, rows, offset, span, 1)
         ready = buffer.earliest(source.row, source.stride, n, interval)
         earliest = max(earliest, ready - offset, -offset)
-    pool = schedule.pool(True, tile.hemisphere)
-    anchor, picks = schedule.resources.place(earliest, needs, [Choice(pool, 1, 0, span)])
-    code = schedule.pair_code(True, tile.hemisphere, picks[0][0])
+    anchor, picks = schedule.resources.place(earliest, needs, [Choice(schedule.pool(True, h), 1, 0, span)])
+    code = schedule.pair_code(True, h, picks[0][0])
     for byte in range(buffer.bytes):
         x = buffer.x(byte)
         out = buffer_group(buffer, source.row, source.stride, byte, code + byte)
         at = (buffer.base + source.row, source.stride)
-        schedule.read(tile.hemisphere, x, anchor + x - latency, n, interval, at, out)
+        schedule.read(h, x, anchor + x - latency, n, interval, at, out)
     start = anchor + machine.planes_at
     a = Group(code, buffer.bytes, buffer.id(source.row), source.stride * buffer.bytes)
-    queue = schedule.queues["mxm"] + 4 * tile.plane + 2
-    schedule.row(
-        ACTIVATE,
-        tile.plane,
-        queue,
-        start,
-        n,
-        interval,
-        a=a,
-        x=(tile.number, tile.planes, bank * machine.parameters.mxm.accumulator_rows),
-    )
-    schedule.plane_installable[tile.plane] = max(schedule.plane_installable[tile.plane], start + span)
+    for tile, bank in tiles:
+        queue = schedule.queues["mxm"] + 4 * tile.plane + 2
+        x3 = (tile.number, tile.planes, bank * machine.parameters.mxm.accumulator_rows)
+        schedule.row(ACTIVATE, tile.plane, queue, start, n, interval, a=a, x=x3)
+        schedule.plane_installable[tile.plane] = max(schedule.plane_installable[tile.plane], start + span)
     return start + machine.parameters.mxm.latency + (n - 1) * (interval - 1)
 
 

@@ -29,7 +29,7 @@ def ones(low: Lowering, source: Tensor, n: int, after: Sequence[int]) -> tuple[l
 
     def place() -> None:
         tile: Tile = load(schedule, resident(schedule, "ones", h, 2 * lanes, False), plane, 2)
-        ready = activate(schedule, tile, Rows(source.buffer), n, "fp16", bank)
+        ready = activate(schedule, [(tile, bank)], Rows(source.buffer), n, "fp16")
         found.append(sums(schedule, tile, bank, n, 1, ready))
 
     before = [*source.after, *after, *emptied]
