@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dieshot.chips.mapping.systolic_lower import joined, operator_key, plans, refuse
+from dieshot.chips.mapping.systolic_lower import joined, operator_key, plans, refuse, useful_macs
 from dieshot.chips.mapping.systolic_machine import Plan, SystolicMachine, issued_macs
 from dieshot.chips.parameters.systolic import SystolicParameters, by_format, check_feasible, path_fs
 from dieshot.chips.parts.array import ArrayTiming
@@ -153,7 +153,8 @@ class Systolic(Chip[SystolicState]):
         begin = 0
         parts = cut(run.activity, run.ends_fs)
         for index, (operator, plan, end) in enumerate(zip(operators, chosen, run.ends_fs, strict=True)):
-            counters = {"macs": operator.macs, "padded_macs": issued_macs(plan.steps) - operator.macs}
+            useful, issued = useful_macs(self.machine, operator), issued_macs(plan.steps)
+            counters = {"macs": useful, "macs_issued": issued, "padded_macs": issued - useful}
             if index == len(operators) - 1:
                 counters |= run.counters
             name = f"{operator.kind} " + "x".join(str(value) for value in operator.dims.values())

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from dieshot.chips.mapping.systolic_gemm import TILE_FACTORS
+from dieshot.chips.mapping.systolic_gemm import BLOCK_SHARE, TILE_FACTORS
 from dieshot.chips.mapping.systolic_machine import ACCUMULATOR_BYTES, Plan, Rows, SystolicMachine, stacked, step_row
 from dieshot.chips.parts.core_program import AFTER, GATED, HOLD, LOAD, NONE, STORE
 from dieshot.traces.dtype import DTYPE_BITS, bytes_of
@@ -74,30 +74,37 @@ def pages(machine: SystolicMachine, shape: AttentionShape) -> int:
     return -(-seen // machine.p.attention.page)
 
 
-def turns(machine: SystolicMachine, shape: AttentionShape, parts: int) -> Iterator[Turn]:
+def kv_block(machine: SystolicMachine, shape: AttentionShape, share: Share) -> int:
+    """Return the cached tokens of a turn: as many as the kernel takes, or as fit in a part of the scratchpads."""
+    token_bytes = machine.n_cores * share.kv_heads * bytes_of(2 * shape.head_dim, shape.kv_dtype)
+    return max(1, min(machine.p.attention.kv_block, machine.timing.vmem_bytes // BLOCK_SHARE // token_bytes))
+
+
+def turns(machine: SystolicMachine, shape: AttentionShape, share: Share) -> Iterator[Turn]:
     """Yield the turns of one sequence: blocks of keys that no query of the block sees are left out."""
-    kernel = machine.p.attention
+    kernel, parts = machine.p.attention, share.parts
+    block = kv_block(machine, shape, share)
     keys_all = -(-pages(machine, shape) // parts) * kernel.page if shape.q_len == 1 else -(-shape.kv_len // parts)
     for first_query in range(0, shape.q_len, kernel.query_block):
         queries = min(kernel.query_block, shape.q_len - first_query)
         seen = keys_all
         if shape.causal and shape.q_len > 1:
             last_query = first_query + queries + shape.kv_len - shape.q_len
-            seen = min(keys_all, -(-last_query // (kernel.kv_block * parts)) * kernel.kv_block)
+            seen = min(keys_all, -(-last_query // (block * parts)) * block)
         begin = 0
         if shape.window and shape.q_len > 1:
             oldest = max(0, first_query + shape.kv_len - shape.q_len + 1 - shape.window)
-            begin = min(oldest // parts // kernel.kv_block * kernel.kv_block, max(0, seen - 1))
-        blocks = list(range(begin, seen, kernel.kv_block))
+            begin = min(oldest // parts // block * block, max(0, seen - 1))
+        blocks = list(range(begin, seen, block))
         for key in blocks:
-            yield Turn(queries, min(kernel.kv_block, seen - key), key == blocks[0], key == blocks[-1])
+            yield Turn(queries, min(block, seen - key), key == blocks[0], key == blocks[-1])
 
 
 def build(machine: SystolicMachine, shape: AttentionShape) -> Plan:
     """Return the plan of an attention operator."""
     share = share_of(shape, machine.n_cores)
     pairs: list[tuple[Rows, Rows]] = []
-    loops = list(turns(machine, shape, share.parts))
+    loops = list(turns(machine, shape, share))
     together = _together(machine, shape, share, loops)
     for sequence in range(0, share.sequences, together):
         some = replace(share, sequences=min(together, share.sequences - sequence))

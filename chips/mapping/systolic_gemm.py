@@ -68,6 +68,12 @@ def _tilings(machine: SystolicMachine, shape: GemmShape) -> Iterator[GemmTiling]
                 yield GemmTiling(tile_n, block_m, rows_first=False)
 
 
+def least_tile_bytes(machine: SystolicMachine, shape: GemmShape) -> int:
+    """Return the bytes of the narrowest tile of weights, that of one array's columns on every core."""
+    _, k = core_extent(machine, shape)
+    return machine.n_cores * machine.p.mxu.columns * bytes_of(k, shape.weight_dtype)
+
+
 def traffic_bytes(shape: GemmShape, n_tiles: int, n_blocks: int, tiling: GemmTiling) -> int:
     """Return bytes between HBM and the scratchpads."""
     m = sum(shape.rows)

@@ -23,6 +23,15 @@ def operator_key(machine: SystolicMachine, operator: Operator) -> Hashable:
     return (operator.kind, tuple(dims.items()), formats, sizes, operator.group_rows, operator.shard)
 
 
+def useful_macs(machine: SystolicMachine, operator: Operator) -> int:
+    """Return the MACs that are no padding; of decode attention those of whole pages, as all that is equal on a chip."""
+    if operator.kind != "attention" or operator.dims["q_len"] > 1:
+        return operator.macs
+    shape = attention_shape(operator)
+    n_keys = systolic_attention.pages(machine, shape) * machine.p.attention.page
+    return 2 * shape.batch * shape.heads * shape.head_dim * n_keys
+
+
 def refuse(machine: SystolicMachine, operator: Operator) -> None:
     """Raise UnsupportedError for an operator that the arrays cannot multiply."""
     rates = machine.mac_rate
@@ -31,6 +40,14 @@ def refuse(machine: SystolicMachine, operator: Operator) -> None:
             f"{machine.p.name} has no matrix unit for {operator.dtype} (operator {operator.name}); "
             f"it multiplies {', '.join(sorted(rates))}"
         )
+    if operator.kind in ("gemm", "grouped_gemm"):
+        shape = gemm_shape(machine, operator)
+        need = systolic_gemm.least_tile_bytes(machine, shape)
+        if need > machine.timing.vmem_bytes // 2:
+            raise UnsupportedError(
+                f"{machine.p.name} cannot hold a tile of weights of operator {operator.name}: {need} bytes of its "
+                f"scratchpads' {machine.timing.vmem_bytes}, expected at most half"
+            )
 
 
 def plans(machine: SystolicMachine, operator: Operator) -> list[Plan]:

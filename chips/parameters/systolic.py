@@ -137,7 +137,8 @@ class Program(Schema):
 
 class AttentionKernel(Schema):
     """How the attention kernel works through queries and cache. cache: `paged`, tokens in pages with their heads side
-    by side, one sequence a turn; `dense`, head by head, as many sequences a turn as a tile holds. block: control and
+    by side, one sequence a turn; `dense`, head by head, as many sequences a turn as a tile holds. page: tokens
+    of the cache that are read as one. block: control and
     waiting of one turn of a paged cache's loop."""
 
     cache: Choice[Literal["paged", "dense"]]

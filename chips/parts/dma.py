@@ -69,6 +69,7 @@ class Dma(Component):
         self._earliest: dict[int, int] = {}
         self._stores: list[int] = []
         self._closing = False
+        vmem.tell(self.wake)
         for completed in board.completed:
             assert completed.callbacks is not None
             completed.callbacks.append(lambda _: self.wake())

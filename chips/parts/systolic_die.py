@@ -37,7 +37,7 @@ def run_program(timing: SystolicTiming, program: CoreProgram, record: bool) -> P
     env = simpy.Environment()
     board = StepBoard(env, program)
     lanes = [LaneLog(line) for line in range(N_LINES)]
-    vmem = Scratchpads(timing, program.resident_bytes, lanes[VMEM])
+    vmem = Scratchpads(env, timing, program.resident_bytes, lanes[VMEM])
     there_fs = min(timing.period_fs, timing.quantum_fs // 3)
     requests, fills = Port(env, there_fs), Port(env, timing.quantum_fs - there_fs)
     dma = Dma(env, timing.dma, timing.quantum_fs, board, vmem, requests, fills, lanes[DMA])

@@ -65,8 +65,7 @@ class VectorUnits(Component):
 
     def _close(self, number: int, step: list[int]) -> None:
         self.board.done_fs[number] = int(self.env.now)
-        self.vmem.give_back(step[HOLD])
         if step[STORE]:
             self.dma.store(step[STORE])
-        self.dma.wake()
+        self.vmem.give_back(step[HOLD])
         self.board.done[number].succeed()

@@ -3,8 +3,8 @@
 
 Attention rows are one layer on one chip. Neuron rows are medians of a static batch: the time to the first token is a
 prefill, that per output token a decode step over the whole cache, which has its final length from the beginning (its
-values depend on prompt and answer together alone). Serving rows keep a batch full: every decode step reads
-the whole cache that the server keeps for each sequence, and for every finished sequence a new prompt is filled in.
+values depend on prompt and answer together alone). Serving rows keep a batch full: every decode step reads the whole
+cache that the server keeps for each sequence, and for every finished sequence a new prompt is filled in.
 """
 
 from __future__ import annotations
@@ -114,9 +114,14 @@ def neuron_row(row: dict[str, str], sets: Sequence[str] = ()) -> Comparison:
 def serving(sets: Sequence[str] = ()) -> Iterator[Comparison]:
     """Yield the rows of servers on TPUs, in tokens/s."""
     for row in table("tpu_serving.csv"):
-        label = f"{row['system']} {row['model']} {row['precision']} batch {row['batch']}"
-        simulated = _prefill_rate(row, sets) if row["phase"] == "prefill" else _serving_rate(row, sets)
-        yield Comparison(label, f"serving {row['phase']}", "", float(row["tokens_per_s"]), simulated)
+        yield serving_row(row, sets)
+
+
+def serving_row(row: dict[str, str], sets: Sequence[str] = ()) -> Comparison:
+    """Return a row of tpu_serving.csv, in tokens/s."""
+    label = f"{row['system']} {row['model']} {row['precision']} batch {row['batch']}"
+    simulated = _prefill_rate(row, sets) if row["phase"] == "prefill" else _serving_rate(row, sets)
+    return Comparison(label, f"serving {row['phase']}", "", float(row["tokens_per_s"]), simulated)
 
 
 def _prefill_rate(row: dict[str, str], sets: Sequence[str]) -> float:
@@ -132,7 +137,8 @@ def _serving_rate(row: dict[str, str], sets: Sequence[str]) -> float:
     One server fills in one prompt at a time: where only the batch is divided, all systems do the same prefill.
     """
     batch, precision = int(row["batch"]), PRECISIONS[row["precision"]]
-    decode = step_fs(row["system"], row["model"], precision, batch, int(row["cache"]) - 1, True, sets)
+    whole = (*sets, f"chip.attention.page={row['cache']}")
+    decode = step_fs(row["system"], row["model"], precision, batch, SHAREGPT_PROMPT + SHAREGPT_ANSWER // 2, True, whole)
     prefill = step_fs(row["system"], row["model"], precision, 1, SHAREGPT_PROMPT, False, sets)
     sequences = batch * int(row["data_parallel"])
     return sequences / ((decode + prefill * sequences / SHAREGPT_ANSWER) / FS_PER_S)

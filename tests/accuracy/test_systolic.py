@@ -25,8 +25,8 @@ def test_attention_of_a_tpu_on_the_half_held_back(attention: list[Comparison], p
 
 
 def test_servers_on_tpus() -> None:
-    rows = list(systolic.serving())
-    assert len(rows) == 10
+    rows = [systolic.serving_row(row) for row in systolic.table("tpu_serving.csv") if row["phase"] == "decode"]
+    assert len(rows) == 9
     assert mape(rows) < SERVING_BAR_PERCENT
 
 

@@ -53,7 +53,9 @@ def test_work_and_bytes_add_up(system: str, stretch: list[Operator]) -> None:
     cells = cells_of(system, stretch)
     specs = chip(system).components()
     macs = sum(one.macs for one in stretch)
-    assert amount(cells, MXU, MXU + 1) == macs + sum(cell.counters["padded_macs"] for cell in cells)
+    useful = sum(cell.counters["macs"] for cell in cells)
+    assert useful == macs or (any(one.kind == "attention" for one in stretch) and useful >= macs)
+    assert amount(cells, MXU, MXU + 1) == useful + sum(cell.counters["padded_macs"] for cell in cells)
     assert all(cell.counters["padded_macs"] >= 0 for cell in cells)
     moved = amount(cells, N_LINES, len(specs))
     assert moved == cells[-1].counters["hbm_read_bytes"] + cells[-1].counters["hbm_write_bytes"]
