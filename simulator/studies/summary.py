@@ -86,7 +86,7 @@ def _operators(ledger: Ledger, end_fs: int) -> list[dict[str, Any]]:
     for row in ordered:
         fs = row.pop("fs")
         row["time_s"] = fs / FS_PER_SECOND
-        row["share"] = fs / end_fs / len(ledger.parts.stages)
+        row["share"] = fs / end_fs / ledger.over.micro_batches  # of a user's time
     return ordered
 
 
