@@ -28,6 +28,7 @@ from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces.operator import Operator
 
+MW_PER_W = 1000
 Backlog = tuple[tuple[int, int], ...]
 
 
@@ -68,6 +69,11 @@ class Gpu(Chip[GpuState]):
     def initial_state(self) -> GpuState:
         """Nothing in the L2, DRAM at rest."""
         return GpuState(L2Contents(), ((0, 0),) * self.timing.hbm.n_pins)
+
+    @property
+    def published_power_w(self) -> Mapping[str, float]:
+        """The board's power limit."""
+        return {"limit": self.parameters.power.limit / MW_PER_W}
 
     def peaks(self) -> Mapping[str, float]:
         """Return MAC rates by format (MAC/s), DRAM and L2 bandwidth (B/s), vector rate (op/s)."""
