@@ -192,7 +192,9 @@ def _turn_steps(machine: SystolicMachine, shape: AttentionShape, share: Share, t
     d_rows, d_columns = -(-shape.head_dim // mxu.rows), -(-shape.head_dim // mxu.columns)
     qk_folds = n_heads * d_rows * -(-turn.keys // mxu.columns)
     pv_folds = n_heads * d_columns * -(-turn.keys // mxu.rows)
-    softmax = machine.p.software.softmax_ops_per_score
+    ops = scores * machine.p.software.softmax_ops_per_score
+    if shape.kv_dtype != shape.dtype:
+        ops += 2 * n_heads * turn.keys * shape.head_dim * machine.p.software.dequantise_ops_per_weight
     qk = step_row(
         load=load,
         hold=load,
@@ -201,8 +203,8 @@ def _turn_steps(machine: SystolicMachine, shape: AttentionShape, share: Share, t
         stream=stream,
         load_cycles=machine.weight_load_cycles(min(shape.head_dim, mxu.rows), shape.dtype),
         macs=n_cores * qk_folds * streamed * mxu.rows * mxu.columns,
-        vector=machine.vector_fs(scores * softmax, scores, 0 if dense else _gathered_rows(share, shape, turn)),
-        ops=int(n_cores * scores * (softmax + 1)),
+        vector=machine.vector_fs(ops, scores, 0 if dense else _gathered_rows(share, shape, turn)),
+        ops=int(n_cores * (ops + scores)),
         touched=kv_bytes // 2 + n_cores * padded * shape.head_dim * 2,
         worked=kv_bytes + n_cores * scores * ACCUMULATOR_BYTES,
     )

@@ -183,6 +183,27 @@ def test_a_batch_of_one_waits_for_memory_and_a_large_one_for_the_arrays() -> Non
         assert busy[VECTOR] < busy[limit]
 
 
+def test_a_gemm_bound_by_the_arrays_takes_its_closed_form() -> None:
+    """First weights in, folds one behind the other, skew of the array, a share of a fold for the lanes at the end."""
+    m, n, k = 4096, 2048, 2048
+    machine, timing = chip().machine, chip().timing
+    done = chip().carry_out(operator("gemm", {"M": m, "N": n, "K": k, "bias": 0}, "bf16"), SystolicState())
+    folds = (n // 256) * (k // 256) // 2
+    streaming = folds * machine.stream_cycles(m, "bf16")
+    assert machine.stream_cycles(m, "bf16") == m // 2
+    least_fs = (streaming + timing.array.tail_cycles) * timing.period_fs
+    around_fs = machine.p.program.region + machine.p.program.operator + machine.p.program.drain
+    assert least_fs < done.duration_fs < 1.05 * least_fs + 2 * around_fs
+
+
+@pytest.mark.parametrize("system", ["tpu-v5e-1", "tpu-v6e-1", "tpu-v7-1", "tpu-8i-1", "inf2-1", "trn2-16"])
+def test_a_gemm_bound_by_memory_takes_what_refreshes_leave_of_it(system: str) -> None:
+    one = operator("gemm", {"M": 1, "N": 16384, "K": 8192, "bias": 0}, "bf16")
+    taken_fs = chip(system).carry_out(one, SystolicState()).duration_fs
+    streaming_fs = one.weight_bytes / chip(system).timing.hbm.bytes_per_fs
+    assert streaming_fs < taken_fs < 1.1 * streaming_fs + 10**10
+
+
 def test_cores_divide_an_operator() -> None:
     one, two = chip("tpu-v5p-1", "chip.cores.count=1"), chip("tpu-v5p-1")
     shape = {"M": 2048, "N": 4096, "K": 4096, "bias": 0}
