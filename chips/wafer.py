@@ -12,7 +12,7 @@ import simpy
 
 from dieshot.chips.mapping.wafer_capacity import plan
 from dieshot.chips.mapping.wafer_decode import kv_positions
-from dieshot.chips.mapping.wafer_lower import ANYWHERE, Lowering
+from dieshot.chips.mapping.wafer_lower import ANYWHERE, Lowering, tokens_of
 from dieshot.chips.mapping.wafer_pe import FORMATS, PeModel
 from dieshot.chips.mapping.wafer_phase import Move, Phase, Region, Y
 from dieshot.chips.mapping.wafer_place import place
@@ -30,6 +30,7 @@ from dieshot.traces.operator import Operator
 from dieshot.traces.work import Formats, work_of
 
 MW_PER_W = 1000
+LONG_PROMPT = 4  # in tokens for every row of PEs: tiles are shifted, nobody would multiply vectors
 COLLECTIVES = ("all_reduce", "all_gather", "send_recv")
 
 
@@ -121,7 +122,11 @@ class Wafer(Chip[WaferState]):
         return specs
 
     def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
-        """Place weights and cache; UnsupportedError where a PE cannot hold its share, or a format has no multiplier."""
+        """Place weights and cache, choose how prompts are worked off; see Chip.
+
+        UnsupportedError where a PE cannot hold its share, or a format has no multiplier. A wafer that has not been told
+        what is to come keeps the tables with the layers.
+        """
         blocks = {id(block): block for steps in stages for step in steps for block in step.blocks}
         operators = [operator for block in blocks.values() for operator in block.operators]
         for operator in operators:
@@ -133,6 +138,24 @@ class Wafer(Chip[WaferState]):
         for operator in operators:
             if operator.kind not in COLLECTIVES:
                 planned.lower(operator, planned.placement.layers, ANYWHERE)
+        for block in blocks.values():
+            if any(operator.kind == "attention" for operator in block.operators):
+                self._choose_layout(block.operators)
+
+    def _choose_layout(self, layer: Sequence[Operator]) -> None:
+        """Of a prompt that is not much longer than a column of PEs, take the faster layout, as simulated."""
+        rows, tokens = self.lowering.placement.layers.rows, tokens_of(layer[0])
+        if not self.lowering.uses_grid(layer[0]) or tokens >= LONG_PROMPT * rows:
+            return
+        grid, state = self.lowering, self.initial_state
+        vectors = replace(grid, decoded=grid.decoded | {tokens})
+        durations = []
+        for each in (grid, vectors):
+            self.lowering = each
+            outcomes = self.carry_out_all(layer, state, record=False)
+            durations.append(sum(outcome.duration_fs for outcome in outcomes))
+            self._outcomes.clear()
+        self.lowering = vectors if durations[1] < durations[0] else grid
 
     def carry_out(self, operator: Operator, state: WaferState, record: bool = True) -> OperatorOutcome[WaferState]:
         """Simulate an operator; see Chip."""

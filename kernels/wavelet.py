@@ -9,7 +9,8 @@ from its queue, sends one, or both, as soon as there is one to take and room to 
 
 from __future__ import annotations
 
-from dieshot.kernels.jit import Rows, part_of_loop, timing_loop
+from dieshot.kernels.inlined import inlined
+from dieshot.kernels.jit import Rows, timing_loop
 
 FROM_WEST = 0
 FROM_EAST = 1
@@ -44,7 +45,8 @@ C_DONE = 1
 C_NEXT = 2
 C_REASON = 3
 C_SINCE = 4
-N_CORE = 5
+C_WAKE = 5  # cycle before which it need not be looked at
+N_CORE = 6
 
 Q_HEAD = 0
 Q_COUNT = 1
@@ -59,6 +61,7 @@ N_DOWN = 2
 N_CYCLES = 3
 N_COUNTS = 4
 
+MOST_COLOURS = 21  # N_SIDES bits each in a word
 DONE = 0
 STUCK = 1
 NO_ROUTE = 2
@@ -66,7 +69,7 @@ TOO_LONG = 3
 NEVER = 1 << 62
 
 
-@part_of_loop
+@inlined
 def _has_room(
     settings: Rows, pe: int, n_pes: int, colour: int, outs: int, depths: Rows, links: Rows, inbox: Rows, taken: Rows
 ) -> bool:
@@ -86,7 +89,7 @@ def _has_room(
     return True
 
 
-@part_of_loop
+@inlined
 def _hand_on(
     cycle: int,
     settings: Rows,
@@ -96,8 +99,8 @@ def _hand_on(
     outs: int,
     links: Rows,
     inbox: Rows,
+    cores: Rows,
     taken: Rows,
-    held: Rows,
     touched: Rows,
     n_touched: int,
     counts: Rows,
@@ -108,7 +111,6 @@ def _hand_on(
             next_pe = pe + 1 - 2 * side
             row = (colour * n_pes + next_pe) * 2 + side
             links[row, L_NEXT] += 1
-            held[next_pe] += 1
             taken[pe * N_SIDES + side] = 1
             touched[n_touched] = row
             n_touched += 1
@@ -118,15 +120,13 @@ def _hand_on(
         size = inbox.shape[1] - Q_FIRST
         inbox[row, Q_FIRST + (inbox[row, Q_HEAD] + inbox[row, Q_COUNT]) % size] = cycle + settings[R_RAMP]
         inbox[row, Q_COUNT] += 1
+        cores[pe, C_WAKE] = min(cores[pe, C_WAKE], cycle + settings[R_RAMP])
         taken[pe * N_SIDES + 2] = 1
         counts[N_DOWN] += 1
     return n_touched
 
 
-@timing_loop(
-    "int64(int64, int64[::1], int64, int64, int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    " int64[::1], int64[::1], int64[::1], int64[::1])"
-)
+@inlined
 def _route(
     cycle: int,
     settings: Rows,
@@ -137,6 +137,7 @@ def _route(
     links: Rows,
     inbox: Rows,
     outbox: Rows,
+    cores: Rows,
     taken: Rows,
     held: Rows,
     touched: Rows,
@@ -147,41 +148,57 @@ def _route(
     touched: row 0 is the number of rows of links changed, which follow.
     """
     moved = 0
-    for colour in range(depths.shape[0]):
-        for side in range(N_SIDES):
-            queue = colour * n_pes + pe
-            row = queue * 2 + side
-            if side != FROM_CORE and links[row, L_NOW] == 0:
-                continue
-            if side == FROM_CORE and (
-                outbox[queue, Q_COUNT] == 0 or outbox[queue, Q_FIRST + outbox[queue, Q_HEAD]] > cycle
-            ):
-                continue
-            outs = routes[queue * N_SIDES + side]
-            if outs == 0 or (outs & TO_EAST and pe == n_pes - 1) or (outs & TO_WEST and pe == 0):
-                return -1
-            if not _has_room(settings, pe, n_pes, colour, outs, depths, links, inbox, taken):
-                continue
-            if side != FROM_CORE:
-                links[row, L_NEXT] -= 1
-                touched[1 + touched[0]] = row
-                touched[0] += 1
-            else:
-                outbox[queue, Q_HEAD] = (outbox[queue, Q_HEAD] + 1) % (outbox.shape[1] - Q_FIRST)
-                outbox[queue, Q_COUNT] -= 1
-                counts[N_UP] += 1
-            held[pe] -= 1
-            touched[0] = (
-                _hand_on(
-                    cycle, settings, pe, n_pes, colour, outs, links, inbox, taken, held, touched, touched[0] + 1, counts
-                )
-                - 1
-            )
-            moved += 1
+    left, index = held[pe], -1
+    while left != 0:
+        index += 1
+        is_held = left & 1
+        left >>= 1
+        if is_held == 0:
+            continue
+        colour, side = index // N_SIDES, index % N_SIDES
+        queue = colour * n_pes + pe
+        row = queue * 2 + side
+        if side == FROM_CORE and outbox[queue, Q_FIRST + outbox[queue, Q_HEAD]] > cycle:
+            continue
+        outs = routes[queue * N_SIDES + side]
+        if outs == 0 or (outs & TO_EAST and pe == n_pes - 1) or (outs & TO_WEST and pe == 0):
+            return -1
+        if not _has_room(settings, pe, n_pes, colour, outs, depths, links, inbox, taken):
+            continue
+        if side != FROM_CORE:
+            links[row, L_NEXT] -= 1
+            touched[1 + touched[0]] = row
+            touched[0] += 1
+        else:
+            outbox[queue, Q_HEAD] = (outbox[queue, Q_HEAD] + 1) % (outbox.shape[1] - Q_FIRST)
+            outbox[queue, Q_COUNT] -= 1
+            cores[pe, C_WAKE] = min(cores[pe, C_WAKE], cycle)
+            if outbox[queue, Q_COUNT] == 0:
+                held[pe] &= ~(1 << index)
+            counts[N_UP] += 1
+        n_touched = touched[0] + 1
+        n_touched = _hand_on(
+            cycle, settings, pe, n_pes, colour, outs, links, inbox, cores, taken, touched, n_touched, counts
+        )
+        touched[0] = n_touched - 1
+        moved += 1
     return moved
 
 
-@part_of_loop
+@inlined
+def _commit(n_pes: int, links: Rows, held: Rows, touched: Rows) -> None:
+    """Let routers see, from the next cycle on, what their neighbours sent them in this one."""
+    for i in range(1, touched[0] + 1):
+        row = touched[i]
+        links[row, L_NOW] = links[row, L_NEXT]
+        bit = 1 << (row // (2 * n_pes) * N_SIDES + row % 2)
+        if links[row, L_NOW] > 0:
+            held[row // 2 % n_pes] |= bit
+        else:
+            held[row // 2 % n_pes] &= ~bit
+
+
+@inlined
 def _blocked_by(cycle: int, taking: int, sending: int, room: int, inbox: Rows, outbox: Rows) -> int:
     """Return what a core waits for: 0 nothing, else the column of its times that this counts in.
 
@@ -194,7 +211,7 @@ def _blocked_by(cycle: int, taking: int, sending: int, room: int, inbox: Rows, o
     return 0
 
 
-@part_of_loop
+@inlined
 def _exchange(cycle: int, ramp: int, taking: int, sending: int, inbox: Rows, outbox: Rows) -> None:
     """Take a wavelet and send one, which is on its ramp from the next cycle on."""
     if taking >= 0:
@@ -206,10 +223,7 @@ def _exchange(cycle: int, ramp: int, taking: int, sending: int, inbox: Rows, out
         outbox[sending, Q_COUNT] += 1
 
 
-@timing_loop(
-    "int64(int64, int64[::1], int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    " int64[:, ::1], int64[::1], int64[:, ::1])"
-)
+@inlined
 def _work(
     cycle: int,
     settings: Rows,
@@ -224,13 +238,17 @@ def _work(
     held: Rows,
     times: Rows,
 ) -> int:
-    """Let one core act if it can; return the next cycle in which anything may change, NEVER if it waits or is done."""
+    """Let one core act if it can; return the cycle after an action, which others may have waited for, or NEVER.
+
+    held (PEs): bits of the queues from which a router has something to pass, N_SIDES by colour.
+    """
     ramp = settings[R_RAMP]
-    soonest = NEVER  # the cycle after an action, which others may have waited for
+    soonest = NEVER
     while cores[pe, C_AT] < n_instructions:
         row = pe * n_instructions + cores[pe, C_AT]
         if cycle < cores[pe, C_NEXT]:
-            return int(min(soonest, cores[pe, C_NEXT]))
+            cores[pe, C_WAKE] = cores[pe, C_NEXT]
+            return int(soonest)
         if cores[pe, C_DONE] < program[row, I_WAVELETS]:
             taking, sending, room = NONE, NONE, 0
             if program[row, I_IN] >= 0:
@@ -243,16 +261,18 @@ def _work(
                     times[row, cores[pe, C_REASON]] += cycle - cores[pe, C_SINCE]
                 cores[pe, C_REASON], cores[pe, C_SINCE] = reason, cycle
             if reason != 0:
+                cores[pe, C_WAKE] = NEVER
                 if reason == T_WAIT_IN and inbox[taking, Q_COUNT] > 0:
-                    return int(min(soonest, inbox[taking, Q_FIRST + inbox[taking, Q_HEAD]]))
-                return soonest
+                    cores[pe, C_WAKE] = inbox[taking, Q_FIRST + inbox[taking, Q_HEAD]]
+                return int(soonest)
             _exchange(cycle, ramp, taking, sending, inbox, outbox)
             if sending >= 0:
-                held[pe] += 1
+                held[pe] |= 1 << (program[row, I_OUT] * N_SIDES + FROM_CORE)
             soonest = cycle + 1
             cores[pe, C_DONE] += 1
             cores[pe, C_NEXT] = cycle + program[row, I_PACE]
             if cores[pe, C_DONE] < program[row, I_WAVELETS]:
+                cores[pe, C_WAKE] = cores[pe, C_NEXT]
                 return int(soonest)
         end = cores[pe, C_NEXT]
         times[row, T_END] = end
@@ -262,7 +282,21 @@ def _work(
             times[row + 1, T_BEGIN] = end
             cores[pe, C_NEXT] = end + program[row + 1, I_START]
             times[row + 1, T_ELIGIBLE] = cores[pe, C_NEXT]
+    cores[pe, C_WAKE] = NEVER
     return int(soonest)
+
+
+@inlined
+def _next_departure(cycle: int, earliest: int, n_pes: int, n_colours: int, outbox: Rows, held: Rows) -> int:
+    """Return the first cycle, up to `earliest`, in which a wavelet comes to the upper end of a ramp."""
+    for pe in range(n_pes):
+        if held[pe] != 0:
+            for colour in range(n_colours):
+                queue = colour * n_pes + pe
+                due = outbox[queue, Q_FIRST + outbox[queue, Q_HEAD]]
+                if outbox[queue, Q_COUNT] > 0 and due > cycle:
+                    earliest = min(earliest, due)
+    return earliest
 
 
 @timing_loop(
@@ -288,10 +322,10 @@ def run_line(
     """Run every core's instructions to their end; return DONE, STUCK (a cycle of waiting), NO_ROUTE or TOO_LONG.
 
     settings (N_SETTINGS). depths (colours, 2): entries of the input and output queue. routes (colours * PEs * N_SIDES):
-    sides that a wavelet from a side goes to. program (PEs * instructions, N_INSTRUCTION). ready (PEs): cycle from which
-    a core may begin. Zeros at first: links (colours * PEs * 2, 2), inbox and outbox (colours * PEs, Q_FIRST + most
-    entries), cores (PEs, N_CORE), taken (PEs * N_SIDES), held (PEs), touched (1 + 9 * PEs), times (PEs *
-    instructions, N_TIMES), counts (N_COUNTS).
+    sides that a wavelet from a side goes to; at most MOST_COLOURS. program (PEs * instructions, N_INSTRUCTION). ready
+    (PEs): cycle from which a core may begin. Zeros at first: links (colours * PEs * 2, 2), inbox and outbox (colours *
+    PEs, Q_FIRST + most entries), cores (PEs, N_CORE), taken (PEs * N_SIDES), held (PEs), touched (1 + 9 * PEs), times
+    (PEs * instructions, N_TIMES), counts (N_COUNTS).
     """
     n_pes = ready.shape[0]
     n_instructions = program.shape[0] // n_pes
@@ -301,40 +335,38 @@ def run_line(
         times[row, T_BEGIN] = ready[pe]
         times[row, T_ELIGIBLE] = ready[pe] + program[row, I_START]
         cores[pe, C_NEXT] = times[row, T_ELIGIBLE]
+        cores[pe, C_WAKE] = cores[pe, C_NEXT]
         cycle = min(cycle, cores[pe, C_NEXT])
     n_left = n_pes
     while n_left > 0:
         if cycle > settings[R_LIMIT]:
             return TOO_LONG
-        moved = 0
-        earliest = NEVER
+        moved, earliest = 0, NEVER
         taken[:] = 0
         touched[0] = 0
         for pe in range(n_pes):
             if held[pe] == 0:
                 continue
             passed = _route(
-                cycle, settings, pe, n_pes, depths, routes, links, inbox, outbox, taken, held, touched, counts
+                cycle, settings, pe, n_pes, depths, routes, links, inbox, outbox, cores, taken, held, touched, counts
             )
             if passed < 0:
                 return NO_ROUTE
             moved += passed
-        for i in range(1, touched[0] + 1):
-            links[touched[i], L_NOW] = links[touched[i], L_NEXT]
-        n_left = 0
-        for pe in range(n_pes):
-            acts_at = _work(
-                cycle, settings, pe, n_pes, n_instructions, depths, program, inbox, outbox, cores, held, times
-            )
-            earliest = min(earliest, acts_at)
-            n_left += cores[pe, C_AT] < n_instructions
-            if held[pe] > 0:
-                for colour in range(depths.shape[0]):
-                    queue = colour * n_pes + pe
-                    if outbox[queue, Q_COUNT] > 0 and outbox[queue, Q_FIRST + outbox[queue, Q_HEAD]] > cycle:
-                        earliest = min(earliest, outbox[queue, Q_FIRST + outbox[queue, Q_HEAD]])
+        _commit(n_pes, links, held, touched)
         if moved > 0:
             earliest = cycle + 1
+        for pe in range(n_pes):
+            if cores[pe, C_WAKE] <= cycle and cores[pe, C_AT] < n_instructions:
+                soonest = _work(
+                    cycle, settings, pe, n_pes, n_instructions, depths, program, inbox, outbox, cores, held, times
+                )
+                earliest = min(earliest, soonest)
+                n_left -= cores[pe, C_AT] == n_instructions
+            if cores[pe, C_AT] < n_instructions:
+                earliest = min(earliest, cores[pe, C_WAKE])
+        if earliest > cycle + 1:
+            earliest = _next_departure(cycle, earliest, n_pes, depths.shape[0], outbox, held)
         counts[N_CYCLES] = cycle
         if n_left > 0 and earliest == NEVER:
             return STUCK

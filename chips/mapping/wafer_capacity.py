@@ -59,7 +59,13 @@ def plan(p: WaferParameters, lowering: Lowering, stages: Sequence[Steps], n_part
             f"({need.weights} weights, {need.cache} cache, {need.buffers} buffers), {need.all - have} B more than "
             f"the {have} B that it has"
         )
-    return replace(lowering, chunk_tokens=_chunk(lowering, stages, have - need.weights - need.cache))
+    free = have - need.weights - need.cache
+    group = free // max(1, need.buffers) if need.buffers else lowering.group_tokens
+    chunk = _chunk(lowering, stages, free)
+    if chunk == 0:  # not even a token a row fits in: prompts are vectors, too
+        decoded |= {tokens_of(operator) for steps in stages for operator, _ in _operators(steps, last=False)}
+    chunk = max(chunk, lowering.placement.layers.rows)
+    return replace(lowering, chunk_tokens=chunk, group_tokens=group, decoded=frozenset(decoded))
 
 
 def _decodes(operator: Operator) -> bool:
@@ -117,7 +123,7 @@ def _table_bytes(lowering: Lowering, operator: Operator) -> int:
 
 def _need(lowering: Lowering, steps: Steps) -> Need:
     """Return what a PE of a stage's region needs: weights of all its layers, cache at the end, vectors at work."""
-    layers, split, weights, cache, widest = lowering.placement.layers, Y, 0, 0, 0
+    layers, split, weights, cache = lowering.placement.layers, Y, 0, 0
     shared = lowering.placement.tables == layers
     for operator, repeat in _operators(steps):
         if lies_with_tables(operator):
@@ -129,16 +135,27 @@ def _need(lowering: Lowering, steps: Steps) -> Need:
             features = layers.share(operator.dims["kv_heads"] * operator.dims["head_dim"], split)
             positions = operator.dims["batch"] * kv_positions(operator, layers, OTHER[split])
             cache += repeat * 2 * positions * features * n_bytes(operator.kv_dtype)
+    return Need(weights, cache, _token_bytes(lowering, steps))
+
+
+def _token_bytes(lowering: Lowering, steps: Steps) -> int:
+    """Return what a PE needs for one token at work: input and output of the widest projection, twice."""
+    layers, widest, tokens = lowering.placement.layers, 0, 1
+    for operator, _ in _operators(steps):
+        if lies_with_tables(operator):
+            continue
+        if operator.kind == "norm":
+            tokens = operator.dims["tokens"]
         if operator.kind in MULTIPLIES:
-            tokens = min(operator.dims["M"], layers.rows)
-            rows = tokens if tokens < layers.rows else 1
+            # rows of experts are several to a token
+            rows = -(-operator.dims["M"] // tokens)
             used = rows * (layers.share(operator.dims["K"], X) + layers.share(operator.dims["N"], X))
             widest = max(widest, 2 * ELEMENT_BYTES * used)
-    return Need(weights, cache, widest)
+    return widest
 
 
 def _chunk(lowering: Lowering, stages: Sequence[Steps], free: int) -> int:
-    """Return the tokens of a prompt that a region takes at a time: as many to a row as the PEs' free SRAM holds."""
+    """Return the tokens of a prompt that a region takes at a time, as many to a row as free SRAM holds; 0 if none."""
     layers = lowering.placement.layers
     hidden = ffn = scores = longest = 0
     for steps in stages:
@@ -153,7 +170,7 @@ def _chunk(lowering: Lowering, stages: Sequence[Steps], free: int) -> int:
                 stretches = min(dims["kv_heads"], layers.columns)
                 per_row = dims["heads"] // dims["kv_heads"] * dims["kv_len"] * stretches
                 scores = max(scores, -(-per_row // layers.columns))
-    rows = 1
+    rows = 0
     while rows * layers.rows < longest:
         grid = Grid(lowering.pe, layers, lowering.separate, (rows + 1) * layers.rows)
         if grid.buffer_bytes(hidden, ffn, scores * (rows + 1)) > free:

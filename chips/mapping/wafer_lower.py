@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dieshot.chips.mapping.wafer_decode import Vectors, Widths, kv_positions, wavelets
 from dieshot.chips.mapping.wafer_pe import PeModel, n_bytes
@@ -12,6 +12,7 @@ from dieshot.chips.mapping.wafer_place import Placement
 from dieshot.chips.mapping.wafer_prefill import Grid
 from dieshot.traces.operator import Operator
 
+SHORT_PROMPT = 4  # rows of PEs for every token: most of a grid would be empty
 ANYWHERE = ""  # the layout of what has just come in: that of whoever reads it first
 MULTIPLIES = ("gemm", "grouped_gemm")
 BY_HEADS = ("rope_kv_append", "attention")
@@ -36,7 +37,7 @@ class Lowering:
     """A placement with everything that turns operators into phases.
 
     parts: widths of the matrices merged in a projection, by (N, K). chunk_tokens: of a prompt, at a time.
-    decoded: tokens of steps that decode, which are vectors however many they are.
+    group_tokens: of vectors, at a time. decoded: tokens of steps that are vectors however many they are.
     """
 
     pe: PeModel
@@ -44,6 +45,7 @@ class Lowering:
     separate: bool
     parts: Mapping[tuple[int, int], Widths]
     chunk_tokens: int
+    group_tokens: int = 1 << 40
     decoded: frozenset[int] = frozenset()
 
     def region_of(self, operator: Operator) -> Region:
@@ -73,9 +75,10 @@ class Lowering:
         return (operator.kind, tuple(dims.items()), formats, operator.group_rows, operator.fused, operator.shard)
 
     def uses_grid(self, operator: Operator) -> bool:
-        """Return whether an operator is one of a prompt with at least a token for every row of PEs."""
+        """Return whether an operator is one of a prompt with about a token for every row of PEs, or more."""
         tokens = tokens_of(operator)
-        return not lies_with_tables(operator) and tokens >= self.placement.layers.rows and tokens not in self.decoded
+        is_many = SHORT_PROMPT * tokens >= self.placement.layers.rows
+        return is_many and tokens not in self.decoded and not lies_with_tables(operator)
 
     def lower(self, operator: Operator, at: Region, layout: str) -> tuple[list[Phase], Region, str]:
         """Return the phases of an operator whose input lies in a region and layout; where its output then lies."""
@@ -91,8 +94,22 @@ class Lowering:
         if wanted == GRID:
             return phases + self._grid(region).lower(operator, self.widths(operator)), region, GRID
         vectors = Vectors(self.pe, region, self.separate)
-        own, after = vectors.lower(operator, wanted, self.widths(operator))
-        return phases + own, region, after
+        after = wanted
+        for part, n in self._groups(operator):
+            own, after = vectors.lower(part, wanted, self.widths(operator))
+            phases += own * n
+        return phases, region, after
+
+    def _groups(self, operator: Operator) -> list[tuple[Operator, int]]:
+        """Return the operator on as many tokens as PEs have room for, and how often; then on what is left."""
+        tokens, kind = tokens_of(operator), operator.kind
+        if tokens <= self.group_tokens or kind in ("grouped_gemm", "route"):
+            return [(operator, 1)]
+        whole, rest = divmod(tokens, self.group_tokens)
+        name = {"attention": "q_len", "gemm": "M"}.get(kind, "tokens")
+        only = {"batch": 1} if kind == "attention" else {}
+        sizes = [(self.group_tokens, whole), *([(rest, 1)] if rest else [])]
+        return [(replace(operator, dims={**operator.dims, **only, name: each}), n) for each, n in sizes]
 
     def _grid(self, region: Region) -> Grid:
         return Grid(self.pe, region, self.separate, self.chunk_tokens)

@@ -54,7 +54,9 @@ class LineProgram:
         self.instructions = [[] for _ in range(self.n_pes)]
 
     def colour(self) -> int:
-        """Return a colour that nothing uses yet."""
+        """Return a colour that nothing uses yet; ValueError beyond k.MOST_COLOURS."""
+        if self.n_colours == k.MOST_COLOURS:
+            raise ValueError(f"a line has at most {k.MOST_COLOURS} colours")
         self.n_colours += 1
         return self.n_colours - 1
 

@@ -247,3 +247,35 @@ def test_static_power_is_shared_by_the_regions() -> None:
         chip = wafer().divided(n_parts)
         watts = sum(spec.static_fj_per_cycle * spec.count for spec in chip.components()) / chip.clock.period_fs
         assert watts * n_parts == pytest.approx(chip.parameters.power.idle / 1000, rel=1e-3)
+
+
+MIDDLE = ("chip.fabric.rows=240", "chip.fabric.columns=240")
+
+
+def prefilled(prompt: int, *sets: str) -> tuple[Wafer, dict[str, tuple[Operator, Cell]], int]:
+    """Return the chip, the operators of a prompt's layer with their cells, and the cycles of that layer."""
+    chip = Wafer(wafer(*MIDDLE, *sets).parameters)
+    whole = trace("qwen3-0.6b", prompt=prompt, generate=1, precision="fp16", kv_precision="fp16")
+    chip.prepare([whole.steps], 1)
+    done = carried_out(chip, whole.steps[0].blocks[1].operators, chip.initial_state)
+    cycles = sum(cell.duration_fs for _, cell in done) // chip.clock.period_fs
+    return chip, {each.name: (each, cell) for each, cell in done}, cycles
+
+
+def test_longer_prompts_take_longer_whatever_the_layout() -> None:
+    found = [prefilled(prompt) for prompt in (40, 100, 240, 241)]
+    cycles = [each for _, _, each in found]
+    assert cycles == sorted(cycles)
+    assert [chip.lowering.uses_grid(layer["act"][0]) for chip, layer, _ in found] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("prompt", [40, 700])
+def test_a_prompt_without_room_for_all_tokens_is_worked_off_in_parts(prompt: int) -> None:
+    roomy, plenty, _ = prefilled(prompt)
+    narrow, little, _ = prefilled(prompt, "chip.pe.reserved=12 KiB")
+    assert narrow.lowering.group_tokens < 40 <= roomy.lowering.group_tokens
+    assert narrow.lowering.chunk_tokens <= roomy.lowering.chunk_tokens
+    for name, (each, cell) in little.items():
+        assert cell.counters["macs"] == each.macs <= cell.counters["macs_issued"]
+        # The last of several parts is padded as the others are.
+        assert cell.counters["macs_issued"] <= 2 * plenty[name][1].counters["macs_issued"]
