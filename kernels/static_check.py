@@ -36,6 +36,7 @@ SUMS_NOT_READY = 12
 LINK_BUSY = 13
 NOTHING_ARRIVED = 14
 PORT_OVERFLOW = 15
+OUT_OF_TURN = 16  # the vector at the head of a port is another than the program means
 
 F_CYCLE = 0
 F_ROW = 1
@@ -256,7 +257,7 @@ def multiply(
     return total if total < 0 else DONE
 
 
-@timing_loop(_WINDOW + "int64, int64, int64, int64[::1], int64[:, ::1], int64[:, ::1], int64[::1])")
+@timing_loop(_WINDOW + "int64, int64, int64, int64[::1], int64[:, ::1], int64[:, :, ::1], int64[::1])")
 def exchange(
     lo: int,
     hi: int,
@@ -276,7 +277,8 @@ def exchange(
     """Links: a vector holds its link for `interval`, is at the peer's port `flight` later, and waits there for Receive.
 
     The peer does the same at the same cycles, so its vectors arrive as the own ones do there. rows: C_1 operation, C_2
-    link. free (links): from when a link may send. ends (links, 2): first and next vector of arrivals (links, space).
+    link, C_3 vector that comes (of SEND: in return), C_4 stride. free (links): from when a link may send. ends (links,
+    2): first and next of arrivals (links, space, 2): cycle, vector.
     """
     total = window(lo, hi, rows, first, slots, which, turn)
     space = arrivals.shape[1]
@@ -291,13 +293,16 @@ def exchange(
             free[link] = at + interval
             if ends[link, 1] - ends[link, 0] >= space:
                 return PORT_OVERFLOW
-            arrivals[link, ends[link, 1] % space] = at + interval + flight
+            arrivals[link, ends[link, 1] % space, 0] = at + interval + flight
+            arrivals[link, ends[link, 1] % space, 1] = rows[i, C_3] + turn[event] * rows[i, C_4]
             ends[link, 1] += 1
         else:
             head = ends[link, 0]
-            if head == ends[link, 1] or arrivals[link, head % space] > at:
+            if head == ends[link, 1] or arrivals[link, head % space, 0] > at:
                 return NOTHING_ARRIVED
-            if head + depth < ends[link, 1] and arrivals[link, (head + depth) % space] <= at:
+            if head + depth < ends[link, 1] and arrivals[link, (head + depth) % space, 0] <= at:
                 return PORT_OVERFLOW
+            if arrivals[link, head % space, 1] != rows[i, C_3] + turn[event] * rows[i, C_4]:
+                return OUT_OF_TURN
             ends[link, 0] += 1
     return total if total < 0 else DONE

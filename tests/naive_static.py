@@ -36,7 +36,7 @@ class NaiveChip:
         self.tile: dict[int, tuple[int, int]] = {}  # plane -> tile, cycle
         self.free: dict[Any, int] = defaultdict(int)  # until when a plane or link is taken
         self.sums: dict[tuple[int, int], list[int]] = {}  # (plane, row) -> cycles in which contributions are complete
-        self.arrivals: dict[int, list[int]] = defaultdict(list)
+        self.arrivals: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self.end = 0
 
     def act_out(self) -> int:
@@ -121,11 +121,13 @@ class NaiveChip:
         elif op == p.SEND:
             demand(self.free["link", unit] <= t, "link busy", t)
             self.free["link", unit] = t + self.machine.link.interval
-            self.arrivals[unit].append(t + self.machine.link.interval + self.machine.link.flight)
+            arrival = t + self.machine.link.interval + self.machine.link.flight
+            self.arrivals[unit].append((arrival, x + turn * x1))
             self.end = max(self.end, t + self.machine.link.interval)
         elif op == p.RECEIVE:
-            waiting = [arrival for arrival in self.arrivals[unit] if arrival <= t]
+            waiting = [vector for arrival, vector in self.arrivals[unit] if arrival <= t]
             demand(0 < len(waiting) <= self.machine.parameters.c2c.receive_rows, "nothing there, or too much", t)
+            demand(waiting[0] == row[p.R_OUT_ID] + turn * row[p.R_OUT_STRIDE], "out of turn", t)
             self.arrivals[unit].pop(0)
 
     def position(self, row: list[int]) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from dieshot.chips.mapping.static_lower import PASS_COST, PLANE_COST, Cache, Lower, Lowering, Tensor
 from dieshot.chips.mapping.static_matrix import activate, append_vectors, load, resident, sums
-from dieshot.chips.mapping.static_pointwise import across_lanes
+from dieshot.chips.mapping.static_pointwise import across_lanes, ones
 from dieshot.chips.mapping.static_sram import Buffer
 from dieshot.chips.mapping.static_vector import Input, Permuted, Rows, Step, Sums, vector_pass
 from dieshot.simulator.engine.chip import UnsupportedError
@@ -42,8 +42,6 @@ def _rope(low: Lowering, operator: Operator) -> None:
         raise UnsupportedError(
             f"{machine.parameters.name} needs heads of at most {machine.lanes} lanes ({operator.name})"
         )
-    if dims["qk_norm"]:
-        raise UnsupportedError(f"{low.chip} has no schedule for normed queries ({operator.name})")
     width = machine.lanes // head_dim
     x = low.input(operator, 0, -(-(heads + 2 * kv_heads) // width) * machine.lanes)
     q = low.buffer(f"{operator.name} queries", (head_dim,) * heads, m, 2, [x.buffer])
@@ -52,12 +50,14 @@ def _rope(low: Lowering, operator: Operator) -> None:
     cosine = low.arrived("cosines", head_dim, m, [x.buffer, q, k]).buffer
     sine = low.arrived("sines", head_dim, m, [x.buffer, q, k, cosine]).buffer
     done = []
+    normed = _normed(low, operator, x, heads + kv_heads) if dims["qk_norm"] else None
     for head in range(heads + kv_heads):
         target = Rows(q, head * m) if head < heads else Rows(k, (head - heads) * m)
-        source = Rows(x.buffer, head // width * m)
+        source = Rows(x.buffer, head // width * m) if normed is None else Rows(normed.buffer, head * m)
         inputs: list[Input] = [Permuted(source, 0), Permuted(source, 1, True), Rows(cosine), Rows(sine)]
         steps = [Step(False, 0, 2), Step(False, 1, 3), Step(False, -1, -2, target)]
-        done.append(low.pass_(m, lambda each=inputs: each, steps, x.after))  # type: ignore[misc]
+        after = x.after if normed is None else (normed.after[head],)
+        done.append(low.pass_(m, lambda each=inputs: each, steps, after))  # type: ignore[misc]
     copied = []
     for head in range(kv_heads):
         source = Rows(x.buffer, (heads + kv_heads + head) // width * m)
@@ -69,6 +69,35 @@ def _rope(low: Lowering, operator: Operator) -> None:
     if reader is not None:
         low.cache = _cache(low, operator, kv_heads, low.piece.queries)
         low.cache.appended = _append(low, low.cache, k, v, kv_heads, (*done, *copied))
+
+
+def _normed(low: Lowering, operator: Operator, x: Tensor, n_heads: int) -> Tensor:
+    """Divide every head by its root mean square and scale it: heads side by side come apart on the way."""
+    m, head_dim, lanes = low.tokens, operator.dims["head_dim"], low.schedule.machine.lanes
+    heads = (head_dim,) * n_heads
+    apart = low.buffer(f"{operator.name} heads", heads, m, 2, [x.buffer])
+    squares = low.buffer(f"{operator.name} squares", heads, m, 2, [x.buffer, apart])
+    root = low.buffer(f"{operator.name} roots", heads, m, 2, [apart, squares])
+    gain = low.arrived(f"{operator.name} gain", head_dim, 1, [apart, root]).buffer
+    out = low.buffer(f"{operator.name} normed", heads, m, 2, [apart, root, gain])
+    width, at_once = lanes // head_dim, max(1, low.schedule.machine.parameters.mxm.accumulator_rows // m)
+    done: list[int] = []
+    for first in range(0, n_heads, at_once):
+        count = min(at_once, n_heads - first)
+        squared = []
+        for head in range(first, first + count):
+            inputs: list[Input] = [Permuted(Rows(x.buffer, head // width * m), 0)]
+            steps = [Step(False, 0, None, Rows(apart, head * m)), Step(False, 0, None, Rows(squares, head * m))]
+            squared.append(low.pass_(m, lambda each=inputs: each, steps, x.after))  # type: ignore[misc]
+        found, summed, bank = ones(low, Tensor(squares), count * m, squared, first * m)
+        to_root = [Step(False, 0), Step(True, -1, None, Rows(root, first * m))]
+        rooted = low.pass_(count * m, lambda each=found: each, to_root, [summed])  # type: ignore[misc]
+        low.sum_chain[bank] = rooted
+        for head in range(first, first + count):
+            sources: list[Input] = [Rows(apart, head * m), Rows(root, head * m), Rows(gain, 0, 0)]
+            scale = [Step(False, 0, 1), Step(False, -1, 2, Rows(out, head * m))]
+            done.append(low.pass_(m, lambda each=sources: each, scale, [rooted]))  # type: ignore[misc]
+    return Tensor(out, tuple(done))
 
 
 def _append(

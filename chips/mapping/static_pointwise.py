@@ -17,8 +17,10 @@ from dieshot.traces.operator import Operator
 EXCHANGE_COST = 2000  # cycles of an exchange beyond its vectors, for priorities only
 
 
-def ones(low: Lowering, source: Tensor, n: int, after: Sequence[int]) -> tuple[list[Sums], int, tuple[int, int]]:
-    """Add a task that adds up all lanes of n vectors: a tile of ones gives the sum in every lane."""
+def ones(
+    low: Lowering, source: Tensor, n: int, after: Sequence[int], row: int = 0
+) -> tuple[list[Sums], int, tuple[int, int]]:
+    """Add a task that adds up all lanes of n rows: a tile of ones gives the sum in every lane."""
     schedule = low.schedule
     found: list[Sums] = []
     h = low.turn % 2
@@ -29,7 +31,7 @@ def ones(low: Lowering, source: Tensor, n: int, after: Sequence[int]) -> tuple[l
 
     def place() -> None:
         tile: Tile = load(schedule, resident(schedule, "ones", h, 2 * lanes, False), plane, 2)
-        ready = activate(schedule, [(tile, bank)], Rows(source.buffer), n, "fp16")
+        ready = activate(schedule, [(tile, bank)], Rows(source.buffer, row), n, "fp16")
         found.append(sums(schedule, tile, bank, n, 1, ready))
 
     before = [*source.after, *after, *emptied]

@@ -126,6 +126,12 @@ class Resources:
         self, earliest: int, needs: Sequence[Need], choices: Sequence[Choice] = ()
     ) -> tuple[int, list[list[int]]]:
         """Take all needs at the first possible anchor; return it and, for each choice, the members chosen."""
+        anchor, picks = self.find(earliest, needs, choices)
+        self._take(anchor, needs, choices, picks)
+        return anchor, picks
+
+    def find(self, earliest: int, needs: Sequence[Need], choices: Sequence[Choice] = ()) -> tuple[int, list[list[int]]]:
+        """Return what `place` would, and take nothing."""
         t = earliest
         while t < LATEST_CYCLE:
             moved = self._past_needs(t, needs)
@@ -137,7 +143,6 @@ class Resources:
                 if moved != t:
                     break
             if moved == t:
-                self._take(t, needs, choices, picks)
                 return t, picks
             t = moved
         raise ScheduleError(f"no cycle for {needs[0].key if needs else choices[0].members[0]}")

@@ -58,6 +58,8 @@ class Schedule:
     plane_loadable: list[int] = field(init=False)
     plane_installable: list[int] = field(init=False)
     bank_free: dict[tuple[int, int], int] = field(default_factory=dict)  # plane, bank: when its sums have left
+    link_sent: dict[int, int] = field(default_factory=dict)  # link: from when its next vector may pass the centre
+    link_received: dict[int, int] = field(default_factory=dict)
     n_tiles: int = 0
 
     def __post_init__(self) -> None:

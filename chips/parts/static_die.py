@@ -205,12 +205,15 @@ def _planes(env: simpy.Environment, machine: StaticMachine, rows: Rows) -> Stati
 def _links(env: simpy.Environment, machine: StaticMachine, rows: Rows) -> StaticPart:
     c2c, op = machine.parameters.c2c, rows[:, R_OP]
     n_links = c2c.local_links + c2c.global_links
-    table = _rows(rows, (op == SEND) | (op == RECEIVE), 0, op, rows[:, R_UNIT])
+    sent = op == SEND
+    vector = np.where(sent, rows[:, R_X], rows[:, R_OUT_ID])
+    stride = np.where(sent, rows[:, R_X1], rows[:, R_OUT_STRIDE])
+    table = _rows(rows, sent | (op == RECEIVE), 0, op, rows[:, R_UNIT], vector, stride)
     timing = machine.link
     interval, flight = (timing.interval, timing.flight) if timing else (1, 0)
     free = np.full(n_links, LONG_AGO, np.int64)
     ends = np.zeros((n_links, 2), np.int64)
-    arrivals = np.zeros((n_links, LINK_SPACE), np.int64)
+    arrivals = np.zeros((n_links, LINK_SPACE, 2), np.int64)
 
     def advance(lo: int, hi: int, own: Rows, first: Rows, slots: Rows, which: Rows, turn: Rows, fault: Rows) -> int:
         where = (lo, hi, own, first, slots, which, turn, interval, flight, c2c.receive_rows)

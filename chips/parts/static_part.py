@@ -30,6 +30,7 @@ FAULTS = {
     check.LINK_BUSY: "the link is busy",
     check.NOTHING_ARRIVED: "no vector has arrived",
     check.PORT_OVERFLOW: "more vectors wait than the port holds",
+    check.OUT_OF_TURN: "another vector is first in the port",
 }
 
 

@@ -176,7 +176,7 @@ def test_a_tile_is_whole_before_it_is_installed_and_the_next_waits_for_its_buffe
 
 
 def exchange(rows: list[list[int]], depth: int = 2) -> int:
-    state = (np.full(2, -1), np.zeros((2, 2), np.int64), np.zeros((2, 8), np.int64))
+    state = (np.full(2, -1), np.zeros((2, 2), np.int64), np.zeros((2, 8, 2), np.int64))
     return run(check.exchange, rows, 5, 20, depth, *state)
 
 
@@ -190,6 +190,12 @@ def test_a_link_carries_a_vector_at_a_time(d: int, status: int) -> None:
 @pytest.mark.parametrize(("at", "status"), [(24, check.NOTHING_ARRIVED), (25, check.DONE)])
 def test_a_vector_arrives_after_its_flight(at: int, status: int) -> None:
     assert exchange([row(0, 1, 1, 0, SEND, 1), row(at, 1, 1, 0, RECEIVE, 1)]) == status
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(("vector", "status"), [(7, check.DONE), (8, check.OUT_OF_TURN)])
+def test_a_port_is_first_in_first_out(vector: int, status: int) -> None:
+    assert exchange([row(0, 2, 5, 0, SEND, 1, 7, 1), row(25, 2, 9, 0, RECEIVE, 1, vector, 1)]) == status
 
 
 @pytest.mark.nojit
