@@ -98,7 +98,9 @@ class MatrixUnits(Component):
         period = self.period_fs
         begin = max(self.log.end_fs, free * period)
         loading = max(begin, (first - step[LOAD_CYCLES]) * period)
-        issued = min(int(self.board.issued_fs[step[OPERATOR]]), loading)
-        self.log.add(begin, issued, STALL_LAUNCH if step[AFTER] == NONE else STALL_OPERAND)
+        issued = int(self.board.issued_fs[step[OPERATOR]])
+        issuing = issued - self.board.program.issue_fs[step[OPERATOR]]
+        self.log.add(begin, min(issuing, loading), STALL_OPERAND)
+        self.log.add(begin, min(issued, loading), STALL_LAUNCH)
         self.log.add(begin, loading, STALL_MEMORY if waits_for_weights else STALL_OPERAND)
         self.log.add(loading, last * period, BUSY, step[MACS])
