@@ -204,6 +204,22 @@ def test_a_hand_over_walks_a_region_and_carries_a_row_on_each_link() -> None:
     assert cycles == start + 40 + 100 * 2 // 4 + 2 * 2 + 1
 
 
+def test_between_wafers_the_last_pe_the_way_to_the_edge_and_the_links_add_up() -> None:
+    setup = set_up("cs3-x4").placed(1, 20)
+    chip, fabric = setup.chip, setup.fabric
+    assert isinstance(chip, Wafer)
+    assert fabric is not None
+    send = operator("send_recv", {"elements": 2 * 8192}, "fp16")
+    wire = fabric.carry_out(send, 1)
+    # 5 us and 16 kB twice over 12 ports of 12.5 GB/s
+    assert wire.duration_fs == pytest.approx(5e9 + 32768 / (150e9 * 0.95) * 1e15, rel=0.02)
+    cell, after = chip.alongside(wire, send, chip.initial_state)
+    edge = chip.lowering.placement.layers.columns + 2 * 2 + 1
+    assert cell.duration_fs - wire.duration_fs == edge * chip.clock.period_fs
+    assert after == chip.initial_state
+    assert int(cell.activity.amount.sum()) == int(wire.activity.amount.sum())
+
+
 def test_zero_weights_cost_nothing_where_they_are_skipped_and_as_much_where_not() -> None:
     dims = {"M": 1, "N": 40 * 64, "K": 24 * 64, "bias": 0}
     dense = operator("gemm", dims, "fp16")
