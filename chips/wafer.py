@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import Any
 
 import numpy as np
 import simpy
 
+from dieshot.chips.mapping.wafer_account import MW_PER_W, components, counters
 from dieshot.chips.mapping.wafer_capacity import plan
-from dieshot.chips.mapping.wafer_decode import kv_positions
 from dieshot.chips.mapping.wafer_lower import ANYWHERE, Lowering, tokens_of
 from dieshot.chips.mapping.wafer_pe import FORMATS, PeModel
-from dieshot.chips.mapping.wafer_phase import Move, Phase, Region, Y
+from dieshot.chips.mapping.wafer_phase import Move, Phase, Region
 from dieshot.chips.mapping.wafer_place import place
 from dieshot.chips.parameters.wafer import WaferParameters, check_wafer
-from dieshot.chips.parts.line import LineParameters
-from dieshot.chips.parts.pe_region import Amounts, PeRegion
-from dieshot.chips.parts.wafer_lines import Memo, n_colours
-from dieshot.chips.parts.wafer_log import N_LINES, SAMPLES, WAVELET_BYTES, RegionLog
+from dieshot.chips.parts.pe_region import PeRegion
+from dieshot.chips.parts.wafer_lines import Memo, line_parameters, n_colours
+from dieshot.chips.parts.wafer_log import SAMPLES, WAVELET_BYTES, RegionLog
 from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, InfeasibleError, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.clock import Clock
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces.operator import Operator
-from dieshot.traces.work import Formats, work_of
 
-MW_PER_W = 1000
 LONG_PROMPT = 4  # in tokens for every row of PEs: tiles are shifted, nobody would multiply vectors
 COLLECTIVES = ("all_reduce", "all_gather", "send_recv")
 
@@ -102,24 +98,7 @@ class Wafer(Chip[WaferState]):
 
     def components(self) -> Sequence[ComponentSpec]:
         """Return sampled PEs of both kinds of regions, then vector work, SRAM and links along both axes as a whole."""
-        p, period = self.parameters, self.clock.period_fs
-        layers = self.lowering.placement.layers
-        count = max(1, layers.n_pes // SAMPLES)
-        peak = max(p.pe.mac_rate.values()) * count
-        specs = [
-            ComponentSpec(f"{region}/pe{i}", kind, period, "MAC", peak, count=count)
-            for region, kind in (("layers", "tensor"), ("tables", "table_tensor"))
-            for i in range(SAMPLES)
-        ]
-        static_fj = p.power.idle * period // MW_PER_W // self.n_parts
-        n = layers.n_pes
-        width = p.pe.read_bandwidth + p.pe.write_bandwidth
-        specs.append(ComponentSpec("vector", "vector", period, "op", p.pe.vector_rate * n, count=n))
-        specs.append(ComponentSpec("sram", "sram", period, "byte", width * n, static_fj // n, count=n))
-        links = [ComponentSpec(f"mesh/{axis}", "mesh", period, "byte", 2 * WAVELET_BYTES * n, count=n) for axis in "yx"]
-        specs += links
-        assert len(specs) == N_LINES
-        return specs
+        return components(self.parameters, self.lowering.placement.layers, self.clock.period_fs, self.n_parts)
 
     def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
         """Place weights and cache, choose how prompts are worked off; see Chip.
@@ -274,7 +253,7 @@ class Wafer(Chip[WaferState]):
                 (end - begin) * period,
                 activity,
                 self._energies(operator.dtype if operator.macs else None),
-                _counters(self.lowering, operator, amounts),
+                counters(self.lowering, operator, amounts),
             )
             outcomes.append(OperatorOutcome((cell,), after))
             begin = end
@@ -284,20 +263,6 @@ class Wafer(Chip[WaferState]):
         energy = self.parameters.energy
         mac = energy.mac.get(dtype, 0) if dtype else 0
         return {"tensor": mac, "table_tensor": mac, "vector": energy.vector_op, "sram": energy.sram, "mesh": energy.hop}
-
-
-def line_parameters(p: WaferParameters) -> LineParameters:
-    """Return the parameters of a line of PEs."""
-    return LineParameters(
-        p.router.ramp_latency,
-        p.router.buffer,
-        p.router.input_queue,
-        p.router.output_queue,
-        p.software.task_activation,
-        p.software.vector_start,
-        p.software.reduction,
-        p.software.root,
-    )
 
 
 def _profiles(state: WaferState) -> tuple[Any, Any]:
@@ -316,26 +281,3 @@ def _all_waiting(duration_fs: int) -> Activity:
     zero, one = np.zeros(n, np.int64), np.ones(n, np.int64)
     full = np.full(n, duration_fs, np.int64)
     return Activity(np.arange(n, dtype=np.int32), zero, full, np.full(n, STALL_LINK, np.int8), zero, one, zero)
-
-
-def _counters(lowering: Lowering, operator: Operator, amounts: Amounts) -> dict[str, int]:
-    """Return the counts of an operator; of a cache that grows, as long as this cell serves it."""
-    useful, kv_read_bytes = ceil(operator.macs * lowering.pe.kept(operator.density)), operator.kv_read_bytes
-    if operator.kind == "attention" and operator.dims["q_len"] == 1:
-        rows = lowering.placement.layers.rows
-        longest = kv_positions(operator, lowering.placement.layers, Y) * rows
-        dims = dict(operator.dims) | {"kv_len": longest, "window": 0}
-        formats = Formats(operator.dtype, operator.weight_dtype, operator.output_dtype, operator.kv_dtype)
-        work = work_of("attention", dims, formats)
-        useful, kv_read_bytes = work.macs, work.kv_read_bytes
-    return {
-        "macs": useful,
-        "macs_issued": amounts.macs,
-        "padded_macs": amounts.macs - useful,
-        "skipped_macs": max(0, operator.macs - useful),
-        "weight_bytes": operator.weight_bytes,
-        "kv_read_bytes": kv_read_bytes,
-        "kv_write_bytes": operator.kv_write_bytes,
-        "sram_bytes": amounts.sram_bytes,
-        "wavelet_hops": amounts.hops,
-    }

@@ -9,7 +9,8 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from dieshot.kernels import wavelet as k
+from dieshot.kernels import wavelet_table as k
+from dieshot.kernels.wavelet import run_line
 
 Rows = NDArray[np.int64]
 WEST, EAST = -1, 1
@@ -211,7 +212,7 @@ def run(program: LineProgram, how: LineParameters, ready: Rows) -> LineOutcome:
     depths = np.tile(np.array([how.input_queue, how.output_queue], np.int64), (n_colours, 1))
     most = max(how.input_queue, how.output_queue) + how.ramp_cycles + 1
     times, counts = np.zeros((n * longest, k.N_TIMES), np.int64), np.zeros(k.N_COUNTS, np.int64)
-    status = k.run_line(
+    status = run_line(
         np.array([how.ramp_cycles, how.router_wavelets, int(ready.max()) + LIMIT_CYCLES], np.int64),
         depths,
         routes,

@@ -11,6 +11,7 @@ import simpy
 from numpy.typing import NDArray
 
 from dieshot.chips.mapping.wafer_phase import AllReduce, Multicast, Neighbour
+from dieshot.chips.parameters.wafer import WaferParameters
 from dieshot.chips.parts.line import (
     LineOutcome,
     LineParameters,
@@ -20,7 +21,7 @@ from dieshot.chips.parts.line import (
     n_reduce_colours,
     run,
 )
-from dieshot.kernels import wavelet as k
+from dieshot.kernels import wavelet_table as k
 from dieshot.simulator.engine.component import Component
 from dieshot.simulator.engine.port import Port
 
@@ -115,3 +116,17 @@ def n_colours(how: LineParameters, rows: int, columns: int) -> int:
     vectors = n_reduce_colours(rows, how) + 1 + along_rows + 2
     prompts = along_rows + 2 * 2 * 2
     return 2 + max(vectors, prompts)
+
+
+def line_parameters(p: WaferParameters) -> LineParameters:
+    """Return the parameters of a line of PEs."""
+    return LineParameters(
+        p.router.ramp_latency,
+        p.router.buffer,
+        p.router.input_queue,
+        p.router.output_queue,
+        p.software.task_activation,
+        p.software.vector_start,
+        p.software.reduction,
+        p.software.root,
+    )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dieshot.chips.mapping.wafer_phase import Region, Shift, Work, Y
-from dieshot.kernels import wavelet as k
+from dieshot.kernels import wavelet_table as k
 from dieshot.simulator.engine.cell import (
     BUSY,
     STALL_BARRIER,

@@ -28,7 +28,7 @@ from dieshot.chips.parts.line import (
     reduce,
     run,
 )
-from dieshot.kernels import wavelet as k
+from dieshot.kernels import wavelet_table as k
 
 pytestmark = pytest.mark.kernels
 RAMP = 2

@@ -16,7 +16,7 @@ from dieshot.chips.parts.line import LineParameters, LineProgram, run
 from dieshot.chips.parts.pe_region import PeRegion
 from dieshot.chips.parts.wafer_lines import program_of
 from dieshot.chips.parts.wafer_log import RegionLog
-from dieshot.kernels import wavelet as k
+from dieshot.kernels import wavelet_table as k
 
 HOW = LineParameters(task_cycles=3, vector_cycles=2)
 AXES = st.sampled_from([X, Y])
