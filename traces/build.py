@@ -12,7 +12,7 @@ from dieshot.traces.moe import expert_feed_forward
 from dieshot.traces.operator import Operator
 from dieshot.traces.routing import LAWS, draw_routing
 from dieshot.traces.sparsity import sparsity_of
-from dieshot.traces.trace import HEAD, LAYERS, TAIL, Block, Step, Trace
+from dieshot.traces.trace import HEAD, LAYERS, TAIL, Block, Step, Trace, n_prompt_steps, prompt_step
 
 MAX_BATCH = 1 << 20
 MAX_SEED = (1 << 63) - 1
@@ -30,24 +30,26 @@ def build_trace(
     routing: str = "balanced",
     sparsity: str = "dense",
     density: float | None = None,
+    chunk: int | None = None,
 ) -> Trace:
     """Return the trace of `batch` equal sequences: `prompt` tokens in, `generate` tokens out.
 
-    Step 0 is the prefill and yields the first token; generate - 1 decode steps of one token follow, the last token
+    The prefill yields the first token; generate - 1 decode steps of one token follow, the last token
     not being fed back. generate = 0 is the prefill alone, and the only choice for an encoder or a
     decoder without a head.
     Expert routing is drawn once per step and shared by the layers of that step. sparsity: pattern of the zeros in the
     weights of the layers' GEMMs (router and language-model head stay dense); density: share that is not zero, to be
-    given for unstructured.
+    given for unstructured. chunk: the prompt is read so many tokens a step, None for all in one; only the last such
+    step has a tail.
     Raises TraceError on a bad argument, or when prompt + generate is longer than the model's positions.
     """
     check_arguments(model, batch, prompt, generate, seed, routing, "build_trace")
+    check_chunk(model, prompt, chunk, "build_trace")
     formats, kv_dtype = precision_named(precision), check_kv_precision(kv_precision)
     zeros = sparsity_of(sparsity, density, "build_trace")
     prefill = ForwardPass(model, formats, kv_dtype, batch, q_len=prompt, kv_len=prompt, sparsity=zeros)
-    rows = _routing(prefill, seed, 0, routing)
-    steps = [Step(0, "prefill", batch, prompt, prompt, _blocks(prefill, rows))]
-    steps += _decode_steps(prefill, generate - 1, seed, routing)
+    steps = list(_prefill_steps(prefill, chunk, seed, routing))
+    steps += _decode_steps(prefill, len(steps), generate - 1, seed, routing)
     return Trace(
         model=model,
         precision=precision,
@@ -60,7 +62,18 @@ def build_trace(
         steps=tuple(steps),
         sparsity=zeros.pattern,
         density=zeros.density,
+        chunk=chunk,
     )
+
+
+def _prefill_steps(prefill: ForwardPass, chunk: int | None, seed: int, routing: str) -> Iterator[Step]:
+    """Yield the steps over the prompt: what a chunk has attended to is in the cache."""
+    n_steps = n_prompt_steps(prefill.kv_len, chunk)
+    for index in range(n_steps):
+        tokens, kv_len = prompt_step(prefill.kv_len, chunk, index)
+        step = replace(prefill, q_len=tokens, kv_len=kv_len)
+        blocks = _blocks(step, _routing(step, seed, index, routing))
+        yield Step(index, "prefill", prefill.batch, tokens, kv_len, blocks if index == n_steps - 1 else blocks[:-1])
 
 
 def _blocks(step: ForwardPass, rows: tuple[int, ...]) -> tuple[Block, ...]:
@@ -76,7 +89,7 @@ def _blocks(step: ForwardPass, rows: tuple[int, ...]) -> tuple[Block, ...]:
     )
 
 
-def _decode_steps(prefill: ForwardPass, n_steps: int, seed: int, routing: str) -> Iterator[Step]:
+def _decode_steps(prefill: ForwardPass, first_index: int, n_steps: int, seed: int, routing: str) -> Iterator[Step]:
     """Yield the decode steps; only attention and, if its routing differs, the feed-forward are made anew."""
     if n_steps < 1:
         return
@@ -85,8 +98,8 @@ def _decode_steps(prefill: ForwardPass, n_steps: int, seed: int, routing: str) -
     head, tail = Block(HEAD, 1, ends.head(first)), Block(TAIL, 1, ends.tail(first))
     before, after = layer.before_attention(first), layer.after_attention(first)
     feed_forward: dict[tuple[int, ...], tuple[Operator, ...]] = {}
-    for index in range(1, n_steps + 1):
-        step = _decode_pass(prefill, index)
+    for n_more in range(1, n_steps + 1):
+        step, index = _decode_pass(prefill, n_more), first_index + n_more - 1
         rows = _routing(step, seed, index, routing)
         if rows not in feed_forward:
             feed_forward = {rows: _feed_forward(step, rows)}
@@ -95,8 +108,8 @@ def _decode_steps(prefill: ForwardPass, n_steps: int, seed: int, routing: str) -
         yield Step(index, "decode", batch, 1, step.kv_len, blocks)
 
 
-def _decode_pass(prefill: ForwardPass, index: int) -> ForwardPass:
-    return replace(prefill, q_len=1, kv_len=prefill.kv_len + index)
+def _decode_pass(prefill: ForwardPass, n_more: int) -> ForwardPass:
+    return replace(prefill, q_len=1, kv_len=prefill.kv_len + n_more)
 
 
 def _feed_forward(step: ForwardPass, rows: tuple[int, ...]) -> tuple[Operator, ...]:
@@ -131,3 +144,13 @@ def check_arguments(
     if prompt + generate > longest:
         problem = f"{prompt} + {generate} tokens, expected at most the {longest} positions of {model.name}"
         raise TraceError(where, "prompt + generate", problem)
+
+
+def check_chunk(model: ModelConfig, prompt: int, chunk: int | None, where: str) -> None:
+    """Raise TraceError, naming `where`, on a chunk that a prompt of this model cannot be read in."""
+    if chunk is None:
+        return
+    if type(chunk) is not int or not 1 <= chunk <= prompt:
+        raise TraceError(where, "chunk", f"expected an integer from 1 to the prompt's {prompt}, got {show(chunk)}")
+    if model.encoder and chunk < prompt:
+        raise TraceError(where, "chunk", f"expected none for {model.name}, an encoder attends to all at once")

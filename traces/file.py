@@ -3,7 +3,7 @@
 Line 1 is the header; then come operators, blocks (lists of operator numbers) and steps (lists of block numbers),
 each before its first use and numbered in order of appearance; the last line holds the totals and the number of
 lines before it. Equal operators and blocks are written once. The text is canonical: equal traces, equal bytes.
-Optional fields are left out where they say nothing (weights without zeros, a model with its head).
+Optional fields are left out where they say nothing (weights without zeros, a model with its head, a prompt in one).
 """
 
 import gzip
@@ -24,8 +24,9 @@ SCHEMA = "dieshot-trace"
 VERSION = 1
 HEADER_FIELDS = ("precision", "kv_precision", "batch", "prompt", "generate", "seed", "routing")
 OPTIONAL_MODEL_FIELDS = ("headless",)
-OPTIONAL_FIELDS = ("sparsity", "density")
-OPERATOR_FIELDS = tuple(field for field in Operator.__dataclass_fields__ if field not in OPTIONAL_FIELDS)
+ZEROS_FIELDS = ("sparsity", "density")
+OPTIONAL_FIELDS = (*ZEROS_FIELDS, "chunk")
+OPERATOR_FIELDS = tuple(field for field in Operator.__dataclass_fields__ if field not in ZEROS_FIELDS)
 
 
 def trace_text(trace: Trace) -> str:
@@ -90,7 +91,8 @@ def _body(trace: Trace) -> Iterator[str]:
     model = {key: value for key, value in asdict(trace.model).items() if value or key not in OPTIONAL_MODEL_FIELDS}
     header = {"schema": SCHEMA, "version": VERSION, "model": model}
     header |= {field: getattr(trace, field) for field in HEADER_FIELDS}
-    yield _json(header | stated(Sparsity(trace.sparsity, trace.density))) + "\n"
+    chunk = {} if trace.chunk is None else {"chunk": trace.chunk}
+    yield _json(header | stated(Sparsity(trace.sparsity, trace.density)) | chunk) + "\n"
     operators, blocks = _Numbering("operator"), _Numbering("block")
     for step in trace.steps:
         numbers = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dieshot.traces import document
-from dieshot.traces.build import check_arguments
+from dieshot.traces.build import check_arguments, check_chunk
 from dieshot.traces.config import ModelConfig
 from dieshot.traces.dtype import check_kv_precision, precision_named
 from dieshot.traces.error import TraceError, show
@@ -32,6 +32,7 @@ class Header:
     seed: int
     routing: str
     sparsity: Sparsity
+    chunk: int | None
 
     def trace(self, steps: tuple[Step, ...]) -> Trace:
         """Return the trace of this header and these steps."""
@@ -47,6 +48,7 @@ class Header:
             steps=steps,
             sparsity=self.sparsity.pattern,
             density=self.sparsity.density,
+            chunk=self.chunk,
         )
 
 
@@ -60,8 +62,10 @@ def header_of(record: Mapping[str, Any], where: str) -> Header:
         **{key: document.integer(record, key, where, 0, (1 << 63) - 1) for key in ("generate", "seed")},
         routing=document.text(record, "routing", where),
         sparsity=sparsity_of(record.get("sparsity", DENSE.pattern), record.get("density"), where),
+        chunk=document.integer(record, "chunk", where, 1, (1 << 63) - 1) if "chunk" in record else None,
     )
     check_arguments(header.model, header.batch, header.prompt, header.generate, header.seed, header.routing, where)
+    check_chunk(header.model, header.prompt, header.chunk, where)
     return header
 
 

@@ -16,7 +16,7 @@ from dieshot.traces.file import HEADER_FIELDS, OPTIONAL_FIELDS, SCHEMA, VERSION
 from dieshot.traces.header import Header, header_of
 from dieshot.traces.operator import Operator
 from dieshot.traces.record import choice, name_of, operator_of
-from dieshot.traces.trace import TOTALS, Block, Step, Trace
+from dieshot.traces.trace import TOTALS, Block, Step, Trace, n_prompt_steps, prompt_step
 
 MAX_FILE_BYTES = 2 << 30
 MAX_LINE_BYTES = 1 << 20
@@ -142,14 +142,18 @@ def _take_block(reading: _Reading, record: Record, where: str) -> None:
 def _take_step(reading: _Reading, record: Record, where: str) -> None:
     document.check_keys(record, ("step", "phase", "batch", "tokens", "kv_len", "blocks"), where)
     index, header = len(reading.steps), reading.header
-    tokens = header.prompt if index == 0 else 1
-    for key, expected in (("batch", header.batch), ("tokens", tokens), ("kv_len", header.prompt + index)):
+    n_decoded = index - n_prompt_steps(header.prompt, header.chunk)
+    is_decode = n_decoded >= 0
+    tokens, kv_len = prompt_step(header.prompt, header.chunk, index)
+    if is_decode:
+        tokens, kv_len = 1, header.prompt + n_decoded + 1
+    for key, expected in (("batch", header.batch), ("tokens", tokens), ("kv_len", kv_len)):
         if type(record[key]) is not int or record[key] != expected:
             raise TraceError(where, key, f"expected {expected} from the header, got {show(record[key])}")
-    phase = choice(record, "phase", where, ("decode",) if index else ("prefill",))
+    phase = choice(record, "phase", where, ("decode",) if is_decode else ("prefill",))
     numbers = _numbers(record, "blocks", len(reading.blocks), MAX_BLOCKS_PER_STEP, where)
     blocks = tuple(reading.blocks[number] for number in numbers)
-    step = Step(index, phase, header.batch, tokens, header.prompt + index, blocks)
+    step = Step(index, phase, header.batch, tokens, kv_len, blocks)
     check_step(step, [reading.boundaries[number] for number in numbers], where)
     reading.steps.append(step)
     reading.used_blocks.update(numbers)
@@ -168,7 +172,8 @@ def _numbers(record: Record, key: str, n_defined: int, n_allowed: int, where: st
 
 def _finish(reading: _Reading, record: Record, number: int, where: str) -> Trace:
     document.check_keys(record, ("totals", "lines"), where)
-    n_steps = max(reading.header.generate, 1)
+    n_prompt = n_prompt_steps(reading.header.prompt, reading.header.chunk)
+    n_steps = n_prompt + max(reading.header.generate, 1) - 1
     if len(reading.steps) != n_steps:
         raise TraceError(where, "", f"expected {n_steps} steps from the header, got {len(reading.steps)}")
     if type(record["lines"]) is not int or record["lines"] != number - 1:

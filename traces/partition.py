@@ -42,7 +42,7 @@ class Partition:
 
         stored_bytes: those of one operator, on a chip that stores them otherwise than dense.
         """
-        blocks = self.stages[stage].steps[0].blocks
+        blocks = self.stages[stage].steps[self.trace.n_prefill_steps - 1].blocks
         total = sum(block.repeat * sum(map(stored_bytes, block.operators)) for block in blocks)
         return total - self._shared_head_bytes(blocks)
 
@@ -108,9 +108,14 @@ class _RankBlocks:
         self._blocks: dict[tuple[int, int], Block] = {}
         self._sends: dict[tuple[int, int], Block] = {}
 
+    @property
+    def _whole_step(self) -> Step:
+        """The first step that yields a token, and so has every block."""
+        return self._trace.steps[self._trace.n_prefill_steps - 1]
+
     def layers(self, pp: int) -> list[int]:
         """Return the layers of each stage, by the bytes of parameters that a rank stores."""
-        ranks = (self._block(block, 1).operators for block in self._trace.steps[0].blocks)
+        ranks = (self._block(block, 1).operators for block in self._whole_step.blocks)
         head, layer, tail = (sum(map(_resident_bytes, operators)) for operators in ranks)
         return spread_layers(self._trace.model.num_hidden_layers, pp, layer, head, tail)
 
@@ -179,6 +184,7 @@ def _check_degrees(trace: Trace, tp: int, pp: int, pad: bool) -> None:
     # Built traces are of this form; one from a file need not be.
     for step in trace.steps:
         names = [(block.name, block.repeat) for block in step.blocks]
-        if names != [(HEAD, 1), (LAYERS, model.num_hidden_layers), (TAIL, 1)]:
-            expected = f"{HEAD}, {LAYERS} x {model.num_hidden_layers}, {TAIL}"
+        yields = step.index >= trace.n_prefill_steps - 1
+        if names != [(HEAD, 1), (LAYERS, model.num_hidden_layers), (TAIL, 1)][: 3 if yields else 2]:
+            expected = f"{HEAD}, {LAYERS} x {model.num_hidden_layers}" + (f", {TAIL}" if yields else "")
             raise TraceError("partition", f"step {step.index}", f"expected the blocks {expected}")

@@ -7,7 +7,7 @@ from typing import Any
 from dieshot.traces import document
 from dieshot.traces.dtype import DTYPE_BITS
 from dieshot.traces.error import TraceError, show, unknown
-from dieshot.traces.file import OPERATOR_FIELDS, OPTIONAL_FIELDS
+from dieshot.traces.file import OPERATOR_FIELDS, ZEROS_FIELDS
 from dieshot.traces.operator import (
     FLAGS,
     KIND_DIMS,
@@ -35,7 +35,7 @@ Record = Mapping[str, Any]
 
 def operator_of(record: Record, where: str) -> Operator:
     """Return the operator of one parsed line; TraceError names the key that is wrong and what it should be."""
-    document.check_keys(record, ("operator", *OPERATOR_FIELDS), where, optional=OPTIONAL_FIELDS)
+    document.check_keys(record, ("operator", *OPERATOR_FIELDS), where, optional=ZEROS_FIELDS)
     kind = choice(record, "kind", where, KINDS)
     dims = _dims(record["dims"], kind, where)
     formats = _formats(record, kind, dims, where)

@@ -55,7 +55,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Trace:
-    """All steps of a run. Equal blocks and operators of different steps are the same objects where built here."""
+    """All steps of a run. Equal blocks and operators of different steps are the same objects where built here.
+
+    chunk: tokens of a sequence's prompt in a prefill step, None for all of it.
+    """
 
     model: ModelConfig
     precision: str
@@ -68,6 +71,12 @@ class Trace:
     steps: tuple[Step, ...]
     sparsity: str = DENSE.pattern
     density: float = DENSE.density
+    chunk: int | None = None
+
+    @property
+    def n_prefill_steps(self) -> int:
+        """Steps over the prompt; the last of them yields the first token."""
+        return n_prompt_steps(self.prompt, self.chunk)
 
     @cached_property
     def totals(self) -> Mapping[str, int]:
@@ -93,6 +102,18 @@ class Trace:
         from dieshot.traces.file import digest
 
         return digest(self)
+
+
+def n_prompt_steps(prompt: int, chunk: int | None) -> int:
+    """Return how many steps read a prompt, a chunk each."""
+    return -(-prompt // (chunk or prompt))
+
+
+def prompt_step(prompt: int, chunk: int | None, index: int) -> tuple[int, int]:
+    """Return new tokens, and tokens in the cache afterwards, of a step over a prompt."""
+    begin = index * (chunk or prompt)
+    end = min(begin + (chunk or prompt), prompt)
+    return end - begin, end
 
 
 def _block_totals(block: Block) -> tuple[int, ...]:

@@ -112,6 +112,16 @@ MicroBatches = Annotated[
         show_default="1, or one a stage where a stage serves one user at a time",
     ),
 ]
+PrefillChunk = Annotated[
+    int | None,
+    typer.Option(
+        "--prefill-chunk",
+        parser=AT_LEAST_1,
+        metavar="N",
+        help="Tokens of a prompt that go through the stages together.",
+        show_default="the system's own, or the whole prompt",
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change a parameter, e.g. chip.hbm.pin_rate=9.2Gbps. Repeatable."),

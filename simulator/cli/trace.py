@@ -15,6 +15,7 @@ def trace(
     routing: option.Routing = "balanced",
     sparsity: option.Sparsity = "dense",
     density: option.Density = None,
+    prefill_chunk: option.PrefillChunk = None,
     output: option.Output = None,
     as_json: option.Json = False,
     quiet: option.Quiet = False,
@@ -36,6 +37,7 @@ def trace(
             routing=routing,
             sparsity=sparsity,
             density=density,
+            prefill_chunk=prefill_chunk,
             output=target,
         )
     record = {"file": str(target), "steps": len(result.steps), "digest": result.digest()}

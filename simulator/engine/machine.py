@@ -101,22 +101,31 @@ class Machine:
     _steps: dict[Hashable, StepRun] = field(default_factory=dict)
 
     def run(
-        self, stages: Sequence[Sequence[StepLike]], step_done: Callable[[StepPlacement], None] | None = None
+        self,
+        stages: Sequence[Sequence[StepLike]],
+        step_done: Callable[[StepPlacement], None] | None = None,
+        n_prefill_steps: int = 1,
     ) -> int:
-        """Run all steps of all stages; `step_done` is told of each in the order of their ends. Returns the end (fs)."""
+        """Run all steps of all stages; `step_done` is told of each in the order of their ends. Returns the end (fs).
+
+        The first `n_prefill_steps` read the prompt, which is all there: they follow each other through the stages.
+        Every step after them waits for the token that the last stage makes of the one before.
+        """
         if step_done is not None:
             self.hooks.add("step_done", step_done)
         env = simpy.Environment()
         n = len(stages)
         # What waits for the first stage are token numbers on the host, of which there is room for all.
-        ports = [Port(env, self.step_gap_fs, self.micro_batches + ACTIVATION_BUFFERS)]
+        n_known = n_prefill_steps * self.micro_batches
+        n_silent = [0] * (n - 1) + [n_known - self.micro_batches]  # of the last stage: no token yet
+        ports = [Port(env, self.step_gap_fs, n_known + ACTIVATION_BUFFERS)]
         ports += [Port(env, 0, ACTIVATION_BUFFERS) for _ in range(n - 1)]
         processes = [
-            env.process(self._stage(env, index, steps, ports[index], ports[(index + 1) % n]))
-            for index, steps in enumerate(stages)
+            env.process(self._stage(env, index, steps, ports[index], ports[(index + 1) % n], silent))
+            for index, (steps, silent) in enumerate(zip(stages, n_silent, strict=True))
         ]
-        for micro_batch in range(self.micro_batches):
-            ports[0].send(micro_batch)
+        for turn in range(n_known):
+            ports[0].send(turn % self.micro_batches)
         for process in processes:
             env.run(until=process)
         return _now(env)
@@ -128,6 +137,7 @@ class Machine:
         steps: Sequence[StepLike],
         arrivals: Port,
         departures: Port,
+        n_silent: int,
     ) -> Generator[simpy.Event, Any, None]:
         state = self.chip.initial_state
         stays = (stage + 1) % self.stages_on_chip != 0
@@ -139,6 +149,8 @@ class Machine:
             if "step_done" in self.hooks:
                 placed = StepPlacement(index // self.micro_batches, stage, start, run, micro_batch)
                 self.hooks.call("step_done", placed)
+            if index < n_silent:
+                continue
             waiting = departures.send(micro_batch)
             if waiting is not None:
                 yield waiting

@@ -32,7 +32,8 @@ class PriceParameters(Schema):
 class SystemParameters(Schema):
     """A system: chip and fabric are names (or paths) of documents.
 
-    precision, kv_precision: the formats that models run in where none are asked for.
+    precision, kv_precision: the formats that models run in where none are asked for. prefill_chunk: tokens of a prompt
+    that go through the stages together, without it the whole prompt.
     """
 
     name: str
@@ -42,5 +43,6 @@ class SystemParameters(Schema):
     partition: PartitionParameters
     precision: str | None = None
     kv_precision: str | None = None
+    prefill_chunk: Count | None = None
     host: HostParameters | None = None
     price: PriceParameters | None = None

@@ -60,7 +60,7 @@ def execute(
             recorder.flush()  # a run killed in its first step can still be replayed
         machine = setup.machine(parts.tensor_parallel, micro_batches)
         try:
-            end_fs = machine.run(stages, ledger.place)
+            end_fs = machine.run(stages, ledger.place, trace.n_prefill_steps)
         except UnsupportedError as error:  # a group of chips that the links do not make
             raise InputError(str(error), file=setup.name) from None
         summary = summarize(over, ledger, end_fs)

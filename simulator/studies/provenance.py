@@ -30,6 +30,8 @@ def provenance(over: Split) -> dict[str, Any]:
     options |= {name: getattr(trace, name) for name in TRACE_OPTIONS} | {"batch": over.batch}
     options |= {"tensor_parallel": parts.tensor_parallel, "pipeline_parallel": parts.pipeline_parallel}
     options |= {"micro_batches": over.micro_batches}
+    if trace.chunk is not None:
+        options["prefill_chunk"] = trace.chunk
     versions = {name: importlib.metadata.version(name) for name in ("dieshot", *LIBRARIES)}
     return {
         **setup.documents,

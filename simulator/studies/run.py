@@ -32,6 +32,7 @@ def run(
     routing: str = "balanced",
     sparsity: str = "dense",
     density: float | None = None,
+    prefill_chunk: int | None = None,
     output: Path | str | None = None,
     compression: str = "gzip",
     processes: int = 1,
@@ -40,8 +41,8 @@ def run(
     """Simulate `batch` requests of `prompt` tokens in and `generate` out; write the log to `output` if given.
 
     system, model: names of the catalog or paths of a system document and a config.json. precision, kv_precision,
-    tensor_parallel, pipeline_parallel, micro_batches: the system's own where None; as many micro-batches of equal size
-    follow each other through the stages. sets: overrides such as
+    tensor_parallel, pipeline_parallel, micro_batches, prefill_chunk: the system's own where None; as many micro-batches
+    of equal size, and chunks of a prompt, follow each other through the stages. sets: overrides such as
     "chip.hbm.pin_rate=*1.2". processes: how many simulate; the result is the same for any number
     (a script that asks for several needs the usual `if __name__ == "__main__":`, as workers import it).
     Raises InputError (or TraceError) on bad input, UnsupportedError never: it becomes InputError.
@@ -63,6 +64,7 @@ def run(
         routing=routing,
         sparsity=sparsity,
         density=density,
+        prefill_chunk=_chunk(prefill_chunk, defaults.prefill_chunk, prompt),
     )
     return execute(
         setup,
@@ -75,3 +77,10 @@ def run(
         progress=progress,
         started=started,
     )
+
+
+def _chunk(asked: int | None, default: int | None, prompt: int) -> int | None:
+    """Return the tokens of a prompt's step: what is asked for, or the system's own where the prompt is longer."""
+    if asked is not None:
+        return asked if asked < prompt else None
+    return default if default is not None and default < prompt else None

@@ -103,7 +103,8 @@ class _Need(NamedTuple):
 
     @staticmethod
     def of_stage(chip: Chip[Any], parts: Partition, stage: Stage, micro_batches: int) -> _Need:
-        widest = max(chip.working_bytes(op) for block in stage.steps[0].blocks for op in block.operators)
+        blocks = {id(block): block for step in stage.steps for block in step.blocks if step.phase == "prefill"}
+        widest = max(chip.working_bytes(op) for block in blocks.values() for op in block.operators)
         cache = parts.kv_bytes_per_rank(stage.index) * micro_batches
         return _Need(parts.weight_bytes_per_rank(stage.index, chip.stored_weight_bytes), cache, widest)
 

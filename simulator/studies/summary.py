@@ -19,8 +19,9 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
     trace = parts.trace
     totals = ledger.account.close(end_fs)
     n_parts = over.micro_batches
-    first_fs = sum(ledger.ends_fs[:n_parts])
-    decode_steps = len(trace.steps) - 1
+    read = trace.n_prefill_steps * n_parts
+    first_fs = sum(ledger.ends_fs[read - n_parts : read])
+    decode_steps = len(trace.steps) - trace.n_prefill_steps
     first_s = first_fs / n_parts / FS_PER_SECOND
     spans_fs = sum(ledger.ends_fs[-n_parts:]) - first_fs
     per_token_s = spans_fs / n_parts / FS_PER_SECOND / decode_steps if decode_steps else None
@@ -33,6 +34,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "micro_batches": over.micro_batches,
         "prompt": trace.prompt,
         "generate": trace.generate,
+        "prefill_chunk": trace.chunk,
         "precision": trace.precision,
         "kv_precision": trace.kv_precision,
         "sparsity": trace.sparsity,

@@ -23,11 +23,13 @@ def trace(
     routing: str = "balanced",
     sparsity: str = "dense",
     density: float | None = None,
+    prefill_chunk: int | None = None,
     output: Path | str | None = None,
 ) -> Trace:
     """Return the trace of `batch` requests of `prompt` tokens in and `generate` out; write it to `output` if given.
 
-    model: a name of the catalog or the path of a config.json. Raises InputError or TraceError on bad input.
+    model: a name of the catalog or the path of a config.json. prefill_chunk: the prompt is read so many tokens a step,
+    None for all in one. Raises InputError or TraceError on bad input.
     """
     built = build_trace(
         load_model_config(find_path("models", model)),
@@ -40,6 +42,7 @@ def trace(
         routing=routing,
         sparsity=sparsity,
         density=density,
+        chunk=prefill_chunk,
     )
     if output is not None:
         write_trace(built, output)

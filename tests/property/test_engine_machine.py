@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, ClassVar
 
 import pytest
@@ -186,26 +187,40 @@ def test_stages_hand_each_step_on(kinds: list[Step], n_stages: int, modulus: int
     assert end == now
 
 
-@given(st.lists(STEPS, min_size=1, max_size=3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 4))
-def test_micro_batches_follow_each_other(kinds: list[Step], n_stages: int, micro_batches: int, modulus: int) -> None:
+@given(
+    st.lists(STEPS, min_size=1, max_size=4),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(1, 4),
+)
+def test_micro_batches_follow_each_other(
+    kinds: list[Step], n_stages: int, micro_batches: int, modulus: int, n_prefill: int
+) -> None:
     """A stage takes a micro-batch when it is free and the stage before has it done, and the first stage when the host
-    has its last token; what a stage does are the same steps as of one batch after the other."""
+    has its last token, or at once while the prompt is read."""
+    n_prefill = min(n_prefill, len(kinds))
     placed: list[StepPlacement] = []
     machine = Machine(CountingChip(modulus, quiet=False), FixedFabric(), 1, 70, micro_batches)
-    end = machine.run([kinds] * n_stages, placed.append)
+    end = machine.run([kinds] * n_stages, placed.append, n_prefill)
     ready = [70] * micro_batches
     free = [0] * n_stages
+    starts: list[list[int]] = [[] for _ in range(n_stages)]
     expected = []
     durations = {(one.step, one.stage, one.micro_batch): one.run.duration_fs for one in placed}
-    for step in range(len(kinds)):
-        for part in range(micro_batches):
-            for stage in range(n_stages):
-                start = max(ready[part], free[stage])
-                expected.append((step, stage, part, start))
-                ready[part] = free[stage] = start + durations[step, stage, part]
-            ready[part] += 70
+    for step, part in product(range(len(kinds)), range(micro_batches)):
+        for stage in range(n_stages):
+            start = max(ready[part], free[stage])
+            expected.append((step, stage, part, start))
+            starts[stage].append(start)
+            ready[part] = start + durations[step, stage, part]
+        for stage in range(n_stages):
+            # What a stage has made goes into one of two buffers, so the one before the last must have been taken.
+            taken = starts[stage + 1][-3] if stage + 1 < n_stages and len(starts[stage]) > 2 else 0
+            free[stage] = max(expected[stage - n_stages][3] + durations[step, stage, part], taken)
+        ready[part] = ready[part] + 70 if step >= n_prefill - 1 else 70
     assert sorted((one.step, one.stage, one.micro_batch, one.start_fs) for one in placed) == sorted(expected)
-    assert end == max(ready) - 70
+    assert end == max(start + durations[step, stage, part] for step, stage, part, start in expected)
 
 
 class FusingChip(CountingChip):

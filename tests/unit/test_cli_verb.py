@@ -130,6 +130,7 @@ def test_run_asks_for_the_defaults(capsys: pytest.CaptureFixture[str], monkeypat
         "routing": "balanced",
         "sparsity": "dense",
         "density": None,
+        "prefill_chunk": None,
         "output": Path("llama-3-70b_dgx-h100.h5"),
         "compression": "gzip",
         "processes": 1,
@@ -142,7 +143,7 @@ def test_run_hands_on_every_option(capsys: pytest.CaptureFixture[str], monkeypat
     words = "run s m --batch 2 --prompt 3 --generate 4 --precision bf16 --kv-precision fp8 --tp 8 --pp 2 --seed 5"
     words += (
         " --set chip.a=*2 --set fabric.b=9.2Gbps --routing power_law -o x.h5 --compression zstd --processes 2 --quiet"
-        " --micro-batches 2 --sparsity unstructured --density 0.25"
+        " --micro-batches 2 --sparsity unstructured --density 0.25 --prefill-chunk 2"
     )
     assert printed(capsys, *words.split()) == ""
     ((_, kwargs),) = study.asked
@@ -161,6 +162,7 @@ def test_run_hands_on_every_option(capsys: pytest.CaptureFixture[str], monkeypat
         "routing": "power_law",
         "sparsity": "unstructured",
         "density": 0.25,
+        "prefill_chunk": 2,
         "output": Path("x.h5"),
         "compression": "zstd",
         "processes": 2,
