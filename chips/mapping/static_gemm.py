@@ -74,7 +74,8 @@ class _Product:
         self.along_rows = sum(columns) * len(rows) <= sum(rows) * len(columns)
         self.scale: Buffer | None = None
         if self.eight_bits:
-            self.scale = self.low.arrived(f"scales of {operator.name}", sum(columns), 1, [self.out]).buffer
+            scales = self.low.buffer(f"scales of {operator.name}", columns, 1, 2, [self.out])
+            self.scale = self.low.schedule.sram.arrived(scales)
 
     def lower(self) -> tuple[int, ...]:
         """Add all tasks; return those of the results."""

@@ -20,7 +20,6 @@ from dieshot.simulator.params import (
     Schema,
 )
 
-LEAST_ACTIVATION_SLICES = 8
 INSTALL_STREAM_SLACK = 2
 
 
@@ -135,8 +134,11 @@ def check_feasible(p: StaticDataflowParameters) -> None:
     if p.streams.per_direction < 16 or p.streams.per_direction % 2:
         raise InfeasibleError("streams.per_direction", p.streams.per_direction, "an even number of at least 16")
     most = p.mem.slices - (p.streams.per_direction - INSTALL_STREAM_SLACK)
-    if not LEAST_ACTIVATION_SLICES <= p.mem.activation_slices <= most or p.mem.activation_slices % 2:
-        bound = f"an even number from {LEAST_ACTIVATION_SLICES} to {most} (weights need a slice a stream)"
+    least = 2 * (p.c2c.node // 2 + 2)
+    if not least <= p.mem.activation_slices <= most or p.mem.activation_slices % 2:
+        bound = (
+            f"an even number from {least} (a pair for every two copies of a sum) to {most} (a slice for every stream)"
+        )
         raise InfeasibleError("mem.activation_slices", p.mem.activation_slices, bound)
     need = n_queues(p)
     if p.instruction_queues < need:
