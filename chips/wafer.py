@@ -77,6 +77,12 @@ class Wafer(Chip[WaferState]):
         """SRAM of all PEs; whether a stage fits into the PEs of its region shows in `prepare`."""
         return self.parameters.fabric.rows * self.parameters.fabric.columns * self.parameters.pe.sram
 
+    def working_bytes(self, operator: Operator) -> int:
+        """Inputs and outputs of as many tokens as there are rows of PEs: a longer prompt passes in parts; see Chip."""
+        whole, tokens = operator.input_bytes + operator.output_bytes, tokens_of(operator)
+        rows = self.lowering.placement.layers.rows
+        return whole * rows // tokens if tokens > rows else whole
+
     @property
     def initial_state(self) -> WaferState:
         """A vector has come in, in the layout that its reader wants; all PEs are ready."""
@@ -117,9 +123,9 @@ class Wafer(Chip[WaferState]):
         for operator in operators:
             if operator.kind not in COLLECTIVES:
                 planned.lower(operator, planned.placement.layers, ANYWHERE)
-        for block in blocks.values():
-            if any(operator.kind == "attention" for operator in block.operators):
-                self._choose_layout(block.operators)
+        layers = [block.operators for block in blocks.values() if _has_attention(block.operators)]
+        for layer in {tokens_of(layer[0]): layer for layer in layers}.values():
+            self._choose_layout(layer)
 
     def _choose_layout(self, layer: Sequence[Operator]) -> None:
         """Of a prompt that is not much longer than a column of PEs, take the faster layout, as simulated."""
@@ -263,6 +269,10 @@ class Wafer(Chip[WaferState]):
         energy = self.parameters.energy
         mac = energy.mac.get(dtype, 0) if dtype else 0
         return {"tensor": mac, "table_tensor": mac, "vector": energy.vector_op, "sram": energy.sram, "mesh": energy.hop}
+
+
+def _has_attention(operators: Sequence[Operator]) -> bool:
+    return any(operator.kind == "attention" for operator in operators)
 
 
 def _profiles(state: WaferState) -> tuple[Any, Any]:

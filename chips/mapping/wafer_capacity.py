@@ -158,18 +158,17 @@ def _chunk(lowering: Lowering, stages: Sequence[Steps], free: int) -> int:
     """Return the tokens of a prompt that a region takes at a time, as many to a row as free SRAM holds; 0 if none."""
     layers = lowering.placement.layers
     hidden = ffn = scores = longest = 0
-    for steps in stages:
-        for operator, _ in _operators(steps, last=False):
-            dims = operator.dims
-            if operator.kind == "norm":
-                hidden = max(hidden, dims["hidden"])
-            elif operator.kind == "activation":
-                ffn = max(ffn, dims["ffn"] * (1 + dims["gated"]))
-            elif operator.kind == "attention":
-                longest = max(longest, dims["batch"] * dims["q_len"])
-                stretches = min(dims["kv_heads"], layers.columns)
-                per_row = dims["heads"] // dims["kv_heads"] * dims["kv_len"] * stretches
-                scores = max(scores, -(-per_row // layers.columns))
+    for operator, _ in (each for steps in stages for last in (False, True) for each in _operators(steps, last)):
+        dims = operator.dims
+        if operator.kind == "norm":
+            hidden = max(hidden, dims["hidden"])
+        elif operator.kind == "activation":
+            ffn = max(ffn, dims["ffn"] * (1 + dims["gated"]))
+        elif operator.kind == "attention":
+            longest = max(longest, dims["batch"] * dims["q_len"])
+            stretches = min(dims["kv_heads"], layers.columns)
+            per_row = dims["heads"] // dims["kv_heads"] * dims["kv_len"] * stretches
+            scores = max(scores, -(-per_row // layers.columns))
     rows = 0
     while rows * layers.rows < longest:
         grid = Grid(lowering.pe, layers, lowering.separate, (rows + 1) * layers.rows)

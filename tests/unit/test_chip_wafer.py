@@ -82,6 +82,8 @@ def test_more_regions_than_pes_and_more_colours_than_routers_have_are_refused() 
     assert set_up("cs3", ["chip.router.colours=20"]).chip.memory_bytes == 762 * 1172 * 48 * 1024
     with pytest.raises(InputError, match=r"expected 31 or more for these programs; got 24"):
         set_up("cs3", ["chip.software.root=middle"])
+    with pytest.raises(InputError, match=r"expected \d+ or more for these programs; got 24"):
+        set_up("cs3", ["chip.software.reduction=tree"])  # a colour for every level
 
 
 def test_what_fits_into_a_pe_fits_and_a_byte_more_does_not() -> None:
