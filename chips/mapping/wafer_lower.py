@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dieshot.chips.mapping.wafer_decode import Vectors, Widths, kv_positions, wavelets
 from dieshot.chips.mapping.wafer_pe import PeModel, n_bytes
-from dieshot.chips.mapping.wafer_phase import GRID, OTHER, Move, Phase, Region, X, Y
+from dieshot.chips.mapping.wafer_phase import GRID, OTHER, Move, Phase, Region, Rounds, X, Y
 from dieshot.chips.mapping.wafer_place import Placement
 from dieshot.chips.mapping.wafer_prefill import Grid
 from dieshot.traces.operator import Operator
@@ -97,7 +97,7 @@ class Lowering:
         after = wanted
         for part, n in self._groups(operator):
             own, after = vectors.lower(part, wanted, self.widths(operator))
-            phases += own * n
+            phases += own if n == 1 else [Rounds(tuple(own), n)]
         return phases, region, after
 
     def _groups(self, operator: Operator) -> list[tuple[Operator, int]]:

@@ -91,4 +91,12 @@ class Move:
     hops: int
 
 
-Phase = Work | AllReduce | Multicast | Neighbour | Shift | Move
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The same phases so many times, one round after the other."""
+
+    phases: tuple[Phase, ...]
+    n: int
+
+
+Phase = Rounds | Work | AllReduce | Multicast | Neighbour | Shift | Move

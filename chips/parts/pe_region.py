@@ -15,7 +15,19 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from dieshot.chips.mapping.wafer_phase import AllReduce, Move, Multicast, Neighbour, Phase, Region, Shift, Work, X, Y
+from dieshot.chips.mapping.wafer_phase import (
+    AllReduce,
+    Move,
+    Multicast,
+    Neighbour,
+    Phase,
+    Region,
+    Rounds,
+    Shift,
+    Work,
+    X,
+    Y,
+)
 from dieshot.chips.parts.line import LineParameters
 from dieshot.chips.parts.wafer_lines import Lines, Memo, Request
 from dieshot.chips.parts.wafer_log import RegionLog
@@ -33,6 +45,13 @@ class Amounts:
     vector_ops: int = 0
     sram_bytes: int = 0
     hops: int = 0
+
+    def add(self, other: Amounts, n: int) -> None:
+        """Add another's amounts n times."""
+        self.macs += n * other.macs
+        self.vector_ops += n * other.vector_ops
+        self.sram_bytes += n * other.sram_bytes
+        self.hops += n * other.hops
 
 
 @dataclass(frozen=True)
@@ -84,10 +103,39 @@ class PeRegion(Component):
         for phases in self.operators:
             amounts = Amounts()
             for phase in phases:
-                yield from self._carry_out(phase, amounts)
+                if isinstance(phase, Rounds):
+                    yield from self._rounds(phase, amounts)
+                else:
+                    yield from self._carry_out(phase, amounts)
             self.run_so_far.amounts.append(amounts)
             self.run_so_far.ends.append(self.first_ready)
             self.log.operator_done(self.first_ready)
+
+    def _rounds(self, rounds: Rounds, amounts: Amounts) -> Generator[simpy.Event, Any, None]:
+        """Carry out rounds until one begins as the one before did: those after it are like it, exactly.
+
+        The last ones are carried out for themselves, as what follows may begin before they have ended everywhere.
+        """
+        before, left, period = b"", rounds.n, 1
+        while left > 0:
+            start, begins = self.first_ready, self._relative()
+            n_last = 1 + -(-(self.all_ready - start) // max(1, period))
+            n = max(1, left - n_last) if begins == before else 1
+            own = Amounts()
+            self.log.begin_rounds(n)
+            for phase in rounds.phases:
+                yield from self._carry_out(phase, own)
+            period = self.first_ready - start
+            self.log.end_rounds(period)
+            self.y = self.y + (n - 1) * period
+            amounts.add(own, n)
+            yield self.env.timeout((n - 1) * period * self.period_fs)
+            before, left = begins, left - n
+
+    def _relative(self) -> bytes:
+        """Return how much later than the first all PEs are ready."""
+        later = self.y - int(self.y.min()), self.x - int(self.x.min())
+        return later[0].tobytes() + later[1].tobytes()
 
     def _carry_out(self, phase: Phase, amounts: Amounts) -> Generator[simpy.Event, Any, None]:
         before, hops = self.first_ready, amounts.hops
@@ -101,7 +149,7 @@ class PeRegion(Component):
             yield from self._collective(phase, amounts)
         elif isinstance(phase, Shift):
             self._shift(phase, amounts)
-        else:
+        elif isinstance(phase, Move):
             self._move(phase, amounts)
         axis = phase.axis if isinstance(phase, AllReduce | Multicast | Neighbour) else Y
         self.log.hops(axis, before, self.first_ready, amounts.hops - hops)

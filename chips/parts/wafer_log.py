@@ -6,7 +6,7 @@ columns and on its column in those along rows: so the diagonal of a square is to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from dieshot.simulator.engine.cell import (
 from dieshot.simulator.engine.cut import cut
 
 Rows = NDArray[np.int64]
-SAMPLES = 128
+SAMPLES = 64
 FIRST_PE = {"layers": 0, "tables": SAMPLES}
 VECTOR, SRAM, MESH_Y, MESH_X = range(2 * SAMPLES, 2 * SAMPLES + 4)
 N_LINES = 2 * SAMPLES + 4
@@ -53,6 +53,8 @@ class RegionLog:
         self._repeated: list[list[_Interval]] = [[]]
         self._ends: list[int] = []
         self._free = [0] * 4
+        self._repeat = 1
+        self._template: list[_Interval] = []
 
     def waiting(self, region: Region, y: Rows, x: Rows) -> None:
         """PEs that are not ready when the first one is wait for wavelets of the operator before."""
@@ -113,6 +115,18 @@ class RegionLog:
         if n:
             self._whole(MESH_Y if axis == Y else MESH_X, start, max(end, start + 1), n * WAVELET_BYTES)
 
+    def begin_rounds(self, n: int) -> None:
+        """What follows, up to the end of rounds, happens n times."""
+        self._repeat, self._template = n, []
+
+    def end_rounds(self, period: int) -> None:
+        """The rounds are this far apart."""
+        if self._repeat > 1:
+            repeated = (replace(each, repeat=self._repeat, period=period) for each in self._template)
+            self._repeated[-1] += repeated
+            self._free = [free + (self._repeat - 1) * period for free in self._free]
+        self._repeat = 1
+
     def operator_done(self, cycle: int) -> None:
         """Note where an operator ends."""
         self._ends.append(cycle)
@@ -138,7 +152,10 @@ class RegionLog:
             lines = FIRST_PE[region.name] + np.arange(SAMPLES)
             some = end > start
             kept = amount if amount is not None else np.zeros(SAMPLES, np.int64)
-            self._single.append(_Interval(lines[some], start[some], end[some], state, kept[some]))
+            self._keep(_Interval(lines[some], start[some], end[some], state, kept[some]))
+
+    def _keep(self, interval: _Interval) -> None:
+        (self._single if self._repeat == 1 else self._template).append(interval)
 
     def _whole(self, line: int, start: int, end: int, amount: int) -> None:
         if not self.record:
@@ -147,7 +164,7 @@ class RegionLog:
         start, end = max(start, free), max(end, free + 1, start + 1)
         self._free[line - VECTOR] = end
         at, begin, stop, done = (np.array([value], np.int64) for value in (line, start, end, amount))
-        self._single.append(_Interval(at, begin, stop, BUSY, done))
+        self._keep(_Interval(at, begin, stop, BUSY, done))
 
 
 def _diagonal(region: Region) -> tuple[Rows, Rows]:

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_wavelet import Instruction, Line, Pe
 
-from dieshot.chips.mapping.wafer_phase import AllReduce, Multicast, Neighbour, Phase, Region, Shift, Work, X, Y
+from dieshot.chips.mapping.wafer_phase import AllReduce, Multicast, Neighbour, Phase, Region, Rounds, Shift, Work, X, Y
 from dieshot.chips.parts.line import LineParameters, LineProgram, run
 from dieshot.chips.parts.pe_region import PeRegion
 from dieshot.chips.parts.wafer_lines import program_of
-from dieshot.chips.parts.wafer_log import RegionLog
+from dieshot.chips.parts.wafer_log import N_LINES, SAMPLES, RegionLog
 from dieshot.kernels import wavelet_table as k
+from dieshot.simulator.engine.cell import STATES
 
 HOW = LineParameters(task_cycles=3, vector_cycles=2)
 AXES = st.sampled_from([X, Y])
@@ -71,6 +72,42 @@ def test_two_profiles_are_as_exact_as_pe_by_pe(n_rows: int, n_columns: int, phas
         n_hops += sum(each for _, each in timed)
     assert found.tolist() == ready.tolist()
     assert hops == n_hops
+
+
+def spent(activity: Any) -> Any:
+    """Return time and amount by part and state."""
+    out = np.zeros((2, N_LINES, len(STATES)), np.int64)
+    for row, values in ((0, activity.end_fs - activity.start_fs), (1, activity.amount)):
+        np.add.at(out[row], (activity.component, activity.state), values * activity.repeat)
+    return out
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), PHASES, st.integers(1, 12), st.integers(0, 2**30))
+def test_rounds_are_their_phases_over_and_over(
+    n_rows: int, n_columns: int, phases: list[Any], n: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    profiles = random.integers(0, 90, n_rows), random.integers(0, 90, n_columns)
+    profiles[0][0] = profiles[1][0] = 0
+    work = Work(13, 640, 64, 6400)
+    found = []
+    for many in ([Rounds((work, *phases), n)], [work, *phases] * n):
+        env = simpy.Environment()
+        log = RegionLog(True)
+        operators = [[*many, AllReduce(Y, 2)], [work]]
+        part = PeRegion(env, Region("layers", n_rows, n_columns), profiles, operators, HOW, 1000, {}, log)
+        env.run(until=part.process)
+        activities = log.activities(1000)
+        ends = part.run_so_far.ends
+        for activity, length in zip(activities, np.diff([0, *ends]), strict=True):
+            last = activity.end_fs + (activity.repeat - 1) * activity.period_fs
+            assert last.max(initial=0) <= length * 1000
+        found.append((part.y.tolist(), part.x.tolist(), ends, part.run_so_far.amounts, [*map(spent, activities)]))
+    assert found[0][:4] == found[1][:4]
+    for one, other in zip(found[0][4], found[1][4], strict=True):
+        assert (one[1] == other[1]).all()
+        assert (one[0, : 2 * SAMPLES] == other[0, : 2 * SAMPLES]).all()
 
 
 def ring(n_pes: int, wavelets: int) -> LineProgram:
