@@ -146,7 +146,29 @@ def stretches(draw: st.DrawFn) -> tuple[StaticMachine, tuple[Operator, ...]]:
     )
     first = draw(st.integers(0, len(whole) - 1))
     count = draw(st.integers(1, len(whole) - first))
-    return small_machine(group), whole[first : first + count]
+    return draw(machines(group)), whole[first : first + count]
+
+
+@st.composite
+def machines(draw: st.DrawFn, group: int) -> StaticMachine:
+    """Return a small chip with latencies, units and links of any kind."""
+    plain = small_machine(group)
+    p = plain.parameters
+    other = replace(
+        p,
+        mem=replace(p.mem, read_latency=draw(st.integers(1, 8)), write_latency=draw(st.integers(1, 5))),
+        mxm=replace(p.mxm, latency=draw(st.integers(1, 30)), accumulator_rows=draw(st.integers(1, 9))),
+        vxm=replace(
+            p.vxm,
+            simple_latency=draw(st.integers(1, 6)),
+            transcendental_latency=draw(st.integers(1, 16)),
+            weight_conversion=draw(st.sampled_from(["vxm", "mxm"])),
+        ),
+        sxm=replace(p.sxm, units=draw(st.integers(2, 6)), latency=draw(st.integers(1, 9))),
+        c2c=replace(p.c2c, receive_rows=draw(st.integers(4, 64))),
+    )
+    timing = LinkTiming(draw(st.integers(1, 9)), draw(st.integers(1, 60)), group)
+    return StaticMachine(other, plain.period_fs, timing)
 
 
 def programs(machine: StaticMachine, operators: Sequence[Operator]) -> list[Program]:

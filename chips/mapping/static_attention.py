@@ -64,11 +64,11 @@ def _rope(low: Lowering, operator: Operator) -> None:
         sources: list[Input] = [Permuted(source, 0)]
         copy = [Step(False, 0, None, Rows(v, head * m))]
         copied.append(low.pass_(m, lambda each=sources: each, copy, x.after))  # type: ignore[misc]
-    low.tensors[operator.name] = [Tensor(q, tuple(done))]
+    low.tensors[operator.name] = [Tensor(q, low.joined(done))]
     reader = next((each for each in low.operators if each.kind == "attention"), None)
     if reader is not None:
         low.cache = _cache(low, operator, kv_heads, low.piece.queries)
-        low.cache.appended = _append(low, low.cache, k, v, kv_heads, (*done, *copied))
+        low.cache.appended = _append(low, low.cache, k, v, low.joined((*done, *copied)))
 
 
 def _normed(low: Lowering, operator: Operator, x: Tensor, n_heads: int) -> Tensor:
@@ -100,9 +100,7 @@ def _normed(low: Lowering, operator: Operator, x: Tensor, n_heads: int) -> Tenso
     return Tensor(out, tuple(done))
 
 
-def _append(
-    low: Lowering, cache: Cache, k: Buffer, v: Buffer, kv_heads: int, after: tuple[int, ...]
-) -> tuple[int, ...]:
+def _append(low: Lowering, cache: Cache, k: Buffer, v: Buffer, after: tuple[int, ...]) -> tuple[int, ...]:
     piece, tasks = low.piece, []
     for (which, s, g, j), tile in cache.tiles.items():
         if j != piece.key_tiles - 1:
@@ -142,7 +140,7 @@ def _attention(low: Lowering, operator: Operator) -> None:
                     ((g * shared + i) * low.tokens + s * low.piece.queries, 1, low.piece.queries) for i in range(shared)
                 ]
             done += _Head(low, q, y, s, g, runs).lower()
-    low.tensors[operator.name] = [Tensor(y, tuple(done))]
+    low.tensors[operator.name] = [Tensor(y, low.joined(done))]
 
 
 @dataclass

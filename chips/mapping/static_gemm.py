@@ -95,7 +95,7 @@ class _Product:
             for column in zip(*halves, strict=True):
                 emitted.append(self._emission(column, last))
                 low.sum_chain |= {(each.plane, each.bank): emitted[-1] for each in column}
-        return tuple(emitted)
+        return self.low.joined(emitted)
 
     def _half(self, h: int, numbers: range, mine: list[int]) -> tuple[list[_Column], int]:
         """Add the tasks of one hemisphere's rows of some tiles of columns; return the tiles and the last task."""

@@ -118,6 +118,10 @@ class Lowering:
         emptied = self.sum_chain.get((plane, turn))
         return turn, [] if emptied is None else [emptied]
 
+    def joined(self, tasks: Sequence[int]) -> tuple[int, ...]:
+        """Return one task that is done when all are, so that what comes after needs one edge only."""
+        return (self.tasks.add(lambda: None, 0, tasks),) if len(tasks) > 1 else tuple(tasks)
+
     def pass_(self, n: int, inputs: Callable[[], Sequence[Input]], steps: Sequence[Step], after: Sequence[int]) -> int:
         """Add a task of a pass through the vector unit."""
         return self.tasks.add(lambda: vector_pass(self.schedule, n, inputs(), steps), PASS_COST + n, after)

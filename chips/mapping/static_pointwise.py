@@ -86,8 +86,8 @@ def _norm(low: Lowering, operator: Operator) -> None:
             to = Rows(y, i * m)
         steps = [Step(False, 0, 1), Step(False, -1, 2, to)]
         last.append(low.pass_(n, lambda each=rows: each, steps, [rooted]))  # type: ignore[misc]
-    low.residual = Tensor(h, tuple(first))
-    low.tensors[operator.name] = [Tensor(y, tuple(last))]
+    low.residual = Tensor(h, low.joined(first))
+    low.tensors[operator.name] = [Tensor(y, low.joined(last))]
 
 
 def _activation(low: Lowering, operator: Operator) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +20,8 @@ class Table:
     def __init__(self) -> None:
         self.starts: list[int] = []
         self.ends: list[int] = []
-        self.combs: list[tuple[int, int, int]] = []
+        self.combs: list[tuple[int, int, int]] = []  # start, number, period; sorted
+        self._longest = 0  # of the combs, in cycles
 
     def first_fit(self, t: int, n: int, d: int) -> int:
         """Return the first cycle from `t` on at which a run of `n` cycles, `d` apart, meets nothing."""
@@ -34,7 +35,8 @@ class Table:
     def take(self, t: int, n: int, d: int) -> None:
         """Take the cycles of a run that fits."""
         if d > 1 and n > 1:
-            self.combs.append((t, n, d))
+            insort(self.combs, (t, n, d))
+            self._longest = max(self._longest, (n - 1) * d)
             return
         i = bisect_left(self.starts, t)
         end = t + n
@@ -66,7 +68,11 @@ class Table:
         return t
 
     def _past_combs(self, t: int, n: int, d: int) -> int:
-        for start, number, period in self.combs:
+        if not self.combs:
+            return t
+        first = bisect_left(self.combs, (t - self._longest,))
+        beyond = bisect_right(self.combs, (t + (n - 1) * d + 1,))
+        for start, number, period in self.combs[first:beyond]:
             last = start + (number - 1) * period
             if last < t or start > t + (n - 1) * d:
                 continue

@@ -21,6 +21,7 @@ from dieshot.simulator.params import (
 )
 
 INSTALL_STREAM_SLACK = 2
+LEAST_PERMUTE_UNITS = 2
 
 
 class Streams(Schema):
@@ -140,6 +141,8 @@ def check_feasible(p: StaticDataflowParameters) -> None:
             f"an even number from {least} (a pair for every two copies of a sum) to {most} (a slice for every stream)"
         )
         raise InfeasibleError("mem.activation_slices", p.mem.activation_slices, bound)
+    if p.sxm.units < LEAST_PERMUTE_UNITS:
+        raise InfeasibleError("sxm.units", p.sxm.units, f"at least {LEAST_PERMUTE_UNITS} (a head and its turned copy)")
     need = n_queues(p)
     if p.instruction_queues < need:
         raise InfeasibleError("instruction_queues", p.instruction_queues, f"at least {need} (one a unit)")

@@ -1,5 +1,5 @@
-"""Compare simulated LPUs with what services show: `python tests/accuracy/static_dataflow.py` prints three tables (further
-arguments set parameters, as `--set` does; `--only services|power|sensitivity` one of them).
+"""Compare simulated LPUs with what services show: `python tests/accuracy/static_dataflow.py` prints three tables
+(further arguments set parameters, as `--set` does; `--only services|power|sensitivity` one of them).
 
 Services tell tokens per second of a user, not the chips, the users that share them, or what their front end adds; the
 simulated figure is that of the chips alone, so it has to come out faster. Nothing is fitted to them.
