@@ -32,6 +32,7 @@ class Compiler:
     def __init__(self, machine: StaticMachine) -> None:
         self.machine = machine
         self._programs: dict[Hashable, Program] = {}
+        self._too_large: dict[Hashable, str] = {}
 
     def key(self, operators: Sequence[Operator], piece: Piece) -> Hashable:
         """Return what tells programs apart; a collective's elements count by the token."""
@@ -54,8 +55,14 @@ class Compiler:
     def program(self, operators: Sequence[Operator], piece: Piece) -> Program:
         """Return the schedule of a piece of a stretch."""
         key = self.key(operators, piece)
+        if key in self._too_large:
+            raise NoRoomError(self._too_large[key])
         if key not in self._programs:
             schedule = Schedule(self.machine)
-            Lowering(schedule, piece, operators).run(LOWER_GEMM | LOWER_POINTWISE | LOWER_ATTENTION)
+            try:
+                Lowering(schedule, piece, operators).run(LOWER_GEMM | LOWER_POINTWISE | LOWER_ATTENTION)
+            except NoRoomError as error:
+                self._too_large[key] = str(error)
+                raise
             self._programs[key] = schedule.program(len(operators))
         return self._programs[key]

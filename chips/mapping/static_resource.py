@@ -22,9 +22,12 @@ class Table:
         self.ends: list[int] = []
         self.combs: list[tuple[int, int, int]] = []  # start, number, period; sorted
         self._longest = 0  # of the combs, in cycles
+        self._reach = 0  # after all that is taken
 
     def first_fit(self, t: int, n: int, d: int) -> int:
         """Return the first cycle from `t` on at which a run of `n` cycles, `d` apart, meets nothing."""
+        if t >= self._reach:  # behind everything taken so far, as most requests are
+            return t
         while True:
             moved = self._past_stretches(t, n, d)
             moved = self._past_combs(moved, n, d)
@@ -34,6 +37,7 @@ class Table:
 
     def take(self, t: int, n: int, d: int) -> None:
         """Take the cycles of a run that fits."""
+        self._reach = max(self._reach, t + (n - 1) * d + 1)
         if d > 1 and n > 1:
             insort(self.combs, (t, n, d))
             self._longest = max(self._longest, (n - 1) * d)
