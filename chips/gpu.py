@@ -92,7 +92,7 @@ class Gpu(Chip[GpuState]):
         """Return three units an SM, the L2's data pipe, the DRAM channels."""
         return _components(self.parameters, self.timing)
 
-    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
         """Refuse operators without a matrix unit; choose kernels in worker processes; see Chip."""
         blocks = {id(block): block for steps in stages for step in steps for block in step.blocks}
         for block in blocks.values():

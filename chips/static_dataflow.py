@@ -65,10 +65,12 @@ class StaticDataflow(Chip[str]):
         return self.parameters.memory
 
     def working_bytes(self, operator: Operator) -> int:
-        """Return what a piece takes, in both hemispheres: a prompt passes piece by piece, stage after stage."""
+        """Return what a piece takes, in both hemispheres, at most the slices for it: fewer tokens pass at a time then."""
         total = total_tokens(self.machine, (operator,))
         piece = min(total, most_tokens(self.machine, (operator,)))
-        return 2 * piece * (operator.input_bytes + operator.output_bytes) // total
+        mem = self.parameters.mem
+        have = 2 * mem.activation_slices * mem.rows * self.parameters.streams.lanes
+        return min(have, 2 * piece * (operator.input_bytes + operator.output_bytes) // total)
 
     @property
     def initial_state(self) -> str:
@@ -99,7 +101,7 @@ class StaticDataflow(Chip[str]):
         """Return ports of slices, ALUs, planes with their weight buffers, permutation units, links, streams."""
         return Lines(self.machine).components()
 
-    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
         """Compile everything: UnsupportedError where the chip has no program for it; see Chip."""
         blocks = {id(block.operators): block.operators for steps in stages for step in steps for block in step.blocks}
         for operators in blocks.values():

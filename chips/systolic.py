@@ -76,7 +76,7 @@ class Systolic(Chip[SystolicState]):
         """Return one line for the like parts of all cores, and one for every pseudo-channel of the memory."""
         return _components(self.parameters, self.timing)
 
-    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
         """Refuse operators without a matrix unit; see Chip."""
         blocks = {id(block): block for steps in stages for step in steps for block in step.blocks}
         for block in blocks.values():

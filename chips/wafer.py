@@ -106,7 +106,7 @@ class Wafer(Chip[WaferState]):
         """Return sampled PEs of both kinds of regions, then vector work, SRAM and links along both axes as a whole."""
         return components(self.parameters, self.lowering.placement.layers, self.clock.period_fs, self.n_parts)
 
-    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
         """Place weights and cache, choose how prompts are worked off; see Chip.
 
         UnsupportedError where a PE cannot hold its share, or a format has no multiplier. A wafer that has not been told
@@ -116,7 +116,7 @@ class Wafer(Chip[WaferState]):
         operators = [operator for block in blocks.values() for operator in block.operators]
         for operator in operators:
             self._refuse(operator)
-        planned = plan(self.parameters, self.lowering, stages, self.n_parts)
+        planned = plan(self.parameters, self.lowering, stages, self.n_parts, micro_batches)
         if planned != self.lowering:
             self.lowering = planned
             self._outcomes.clear()

@@ -80,6 +80,7 @@ def parts_of(system: str, config: Path, done: Run) -> Partition:
     told, model = done.summary, load_model_config(config)
     degrees = Degrees(told["tensor_parallel"], told["pipeline_parallel"])
     formats = {key: told[key] for key in ("precision", "kv_precision", "sparsity", "density")}
+    formats["chunk"] = told["prefill_chunk"]
     batch = told["batch"] // told["micro_batches"]
     trace: Trace = build_trace(model, batch=batch, prompt=PROMPT, generate=GENERATE, **formats)
     return split(set_up(system), trace, degrees, told["micro_batches"]).parts

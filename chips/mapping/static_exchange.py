@@ -289,13 +289,21 @@ def all_gather(schedule: Schedule, source: Buffer, out: Buffer) -> None:
 
 
 def hand_on(schedule: Schedule, source: Buffer) -> None:
-    """Send a buffer to the next stage and receive as much from the one before, over all links between stages."""
-    p = schedule.machine.parameters.c2c
-    share = -(-source.rows // p.stage_links)
+    """Send a buffer to the next stage over all links to it, up to the last write there.
+
+    What the next stage's chip does when it receives is acted out here: it is a chip like this one, and waits for it.
+    """
+    p = schedule.machine.parameters
+    _, nodes = groups_of(schedule)
+    if nodes - 1 + 2 * p.c2c.stage_links > p.c2c.global_links:
+        raise UnsupportedError(
+            f"{p.name} has {p.c2c.global_links} global links; stages of {nodes} nodes with {p.c2c.stage_links} links from "
+            f"stage to stage need {nodes - 1 + 2 * p.c2c.stage_links}"
+        )
+    share = -(-source.rows // p.c2c.stage_links)
     target = schedule.sram.buffer(f"next {source.name}", source.groups, source.tokens, 2, avoid=(source.pair,))
-    for i in range(p.stage_links):
+    for i in range(p.c2c.stage_links):
         n = min(share, source.rows - i * share)
-        if n < 1:
-            break
-        link = p.local_links + i
-        transfer(schedule, [link], Rows(source, i * share), [Rows(target, i * share)], n)
+        if n > 0:
+            link = p.c2c.local_links + nodes - 1 + i
+            transfer(schedule, [link], Rows(source, i * share), [Rows(target, i * share)], n)

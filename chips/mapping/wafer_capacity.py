@@ -34,7 +34,7 @@ class Need:
         return self.weights + self.cache + self.buffers
 
 
-def plan(p: WaferParameters, lowering: Lowering, stages: Sequence[Steps], n_parts: int) -> Lowering:
+def plan(p: WaferParameters, lowering: Lowering, stages: Sequence[Steps], n_parts: int, micro_batches: int) -> Lowering:
     """Return the lowering with the strip of tables, the widths of merged projections and the chunk of prompts.
 
     UnsupportedError where the PEs of a region cannot hold what lies there, saying by how much.
@@ -49,7 +49,7 @@ def plan(p: WaferParameters, lowering: Lowering, stages: Sequence[Steps], n_part
         groups = [together] if len(stages) <= n_parts else tables
         columns = max(_table_columns(p, lowering, group, have) for group in groups)
         lowering = replace(lowering, placement=place(p, n_parts, columns))
-    needs = [_need(lowering, steps) for steps in stages]
+    needs = [_need(lowering, steps, micro_batches) for steps in stages]
     worst = max(range(len(needs)), key=lambda stage: needs[stage].all)
     need = needs[worst]
     if need.all > have:
@@ -121,8 +121,8 @@ def _table_bytes(lowering: Lowering, operator: Operator) -> int:
     return lowering.tile_bytes(operator, short)[0]
 
 
-def _need(lowering: Lowering, steps: Steps) -> Need:
-    """Return what a PE of a stage's region needs: weights of all its layers, cache at the end, vectors at work."""
+def _need(lowering: Lowering, steps: Steps, micro_batches: int) -> Need:
+    """Return what a PE of a stage's region needs: weights of all its layers, caches at the end, vectors at work."""
     layers, split, weights, cache = lowering.placement.layers, Y, 0, 0
     shared = lowering.placement.tables == layers
     for operator, repeat in _operators(steps):
@@ -134,7 +134,7 @@ def _need(lowering: Lowering, steps: Steps) -> Need:
         if operator.kind == "attention" and operator.kv_dtype:
             features = layers.share(operator.dims["kv_heads"] * operator.dims["head_dim"], split)
             positions = operator.dims["batch"] * kv_positions(operator, layers, OTHER[split])
-            cache += repeat * 2 * positions * features * n_bytes(operator.kv_dtype)
+            cache += repeat * 2 * positions * features * n_bytes(operator.kv_dtype) * micro_batches
     return Need(weights, cache, _token_bytes(lowering, steps))
 
 

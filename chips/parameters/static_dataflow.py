@@ -73,7 +73,8 @@ class Sxm(Schema):
 
 class C2c(Schema):
     """Chip-to-chip ports. node: chips that all have a local link to each other. stage_links: links over which a chip
-    hands on to its like in the next stage. receive_rows: vectors that wait at a port for their Receive."""
+    hands on to its like in the next stage, with as many from the stage before; others go to its like in every other node of
+    its own stage. receive_rows: vectors that wait at a port for their Receive."""
 
     local_links: Count
     global_links: Count
@@ -151,8 +152,9 @@ def check_feasible(p: StaticDataflowParameters) -> None:
             raise InfeasibleError("mxm.mac_rate", ", ".join(p.mxm.mac_rate), "rates of int8 and fp16")
         if dtype not in p.energy.mac:
             raise InfeasibleError("energy.mac", ", ".join(p.energy.mac), "energies of int8 and fp16")
-    if p.c2c.stage_links > p.c2c.global_links:
-        raise InfeasibleError("c2c.stage_links", p.c2c.stage_links, f"at most {p.c2c.global_links} global links")
+    if 2 * p.c2c.stage_links > p.c2c.global_links:
+        bound = f"at most half of {p.c2c.global_links} global links (as many come from the stage before)"
+        raise InfeasibleError("c2c.stage_links", p.c2c.stage_links, bound)
     if p.c2c.local_links < p.c2c.node - 1:
         raise InfeasibleError("c2c.local_links", p.c2c.local_links, f"at least {p.c2c.node - 1} (a link to each peer)")
 

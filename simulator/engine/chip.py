@@ -88,10 +88,11 @@ class Chip(ABC, Generic[State]):
     def initial_state(self) -> State:
         """The state before the first operator: nothing cached, nothing under way."""
 
-    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int) -> None:
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
         """Look at what is to come: UnsupportedError if any of it cannot run; with several processes, simulate ahead.
 
-        Nothing that is prepared may change an outcome. WorkerLostError if a worker process is killed.
+        A chip may place the model here, by what all stages do, and keep room for the caches of all micro-batches; what
+        the number of processes is may not change an outcome. WorkerLostError if a worker process is killed.
         """
 
     @abstractmethod

@@ -46,7 +46,7 @@ def execute(
     setup, parts = over.setup, over.parts
     stages = [stage.steps for stage in parts.stages]
     try:
-        setup.chip.prepare(stages, processes)
+        setup.chip.prepare(stages, processes, micro_batches)
     except UnsupportedError as error:
         raise InputError(str(error), file=setup.name) from None
     path = Path(output) if output is not None else None

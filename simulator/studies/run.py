@@ -49,8 +49,8 @@ def run(
     """
     started = time.perf_counter()
     setup = set_up(system, sets)
-    n_layers = load_model_config(find_path("models", model)).num_hidden_layers
-    wanted = degrees(setup, n_layers, tensor_parallel, pipeline_parallel)
+    config = load_model_config(find_path("models", model))
+    wanted = degrees(setup, config.num_hidden_layers, tensor_parallel, pipeline_parallel)
     n_parts = micro_batches_of(setup, wanted, batch, micro_batches)
     defaults = setup.system.values
     operators = trace(
@@ -64,7 +64,7 @@ def run(
         routing=routing,
         sparsity=sparsity,
         density=density,
-        prefill_chunk=_chunk(prefill_chunk, defaults.prefill_chunk, prompt),
+        prefill_chunk=_shorter(prefill_chunk or (None if config.encoder else defaults.prefill_chunk), prompt),
     )
     return execute(
         setup,
@@ -79,8 +79,6 @@ def run(
     )
 
 
-def _chunk(asked: int | None, default: int | None, prompt: int) -> int | None:
-    """Return the tokens of a prompt's step: what is asked for, or the system's own where the prompt is longer."""
-    if asked is not None:
-        return asked if asked < prompt else None
-    return default if default is not None and default < prompt else None
+def _shorter(chunk: int | None, prompt: int) -> int | None:
+    """Return the tokens of a prompt's step; None for all of it."""
+    return chunk if chunk is not None and chunk < prompt else None

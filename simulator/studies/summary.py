@@ -34,7 +34,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "micro_batches": over.micro_batches,
         "prompt": trace.prompt,
         "generate": trace.generate,
-        "prefill_chunk": trace.chunk,
+        "prefill_chunk": _chunk(over),
         "precision": trace.precision,
         "kv_precision": trace.kv_precision,
         "sparsity": trace.sparsity,
@@ -62,6 +62,12 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "operators": _operators(ledger, end_fs),
         "assumed_parameters_read": _assumed(setup),
     }
+
+
+def _chunk(over: Split) -> int | None:
+    """Return the tokens of a prompt's step; a run leans on the system's own, and so does its replay."""
+    _ = over.setup.system.values.prefill_chunk
+    return over.parts.trace.chunk
 
 
 def _main_kind(setup: SystemSetup, ledger: Ledger) -> str:

@@ -176,7 +176,8 @@ def test_a_run_stalls_nowhere_and_its_power_lies_between_idle_and_published(mode
             "lpu-v1 cannot keep a KV cache in fp8 (operator rope",
         ),
         (["groq-576", "mixtral-8x7b"], "lpu-v1 has no schedule for route (operator route)"),
-        (["groq-8", "MODEL", "--set", "chip.c2c.stage_links=5"], "c2c.stage_links"),
+        (["groq-8", "MODEL", "--set", "chip.c2c.stage_links=3"], "c2c.stage_links: cannot be with the other"),
+        (["groq-576", "llama-3-70b", "--set", "chip.c2c.stage_links=2"], "4 global links; stages of 2 nodes with 2"),
         (["groq-8", "MODEL", "--set", "chip.mem.read_latency=-1cycle"], "mem.read_latency"),
     ],
 )
