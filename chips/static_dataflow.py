@@ -65,7 +65,7 @@ class StaticDataflow(Chip[str]):
         return self.parameters.memory
 
     def working_bytes(self, operator: Operator) -> int:
-        """Return what a piece takes, in both hemispheres, at most the slices for it: fewer tokens pass at a time then."""
+        """Return what a piece takes in both hemispheres, at most the slices for it: fewer tokens pass then."""
         total = total_tokens(self.machine, (operator,))
         piece = min(total, most_tokens(self.machine, (operator,)))
         mem = self.parameters.mem

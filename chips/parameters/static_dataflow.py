@@ -73,8 +73,8 @@ class Sxm(Schema):
 
 class C2c(Schema):
     """Chip-to-chip ports. node: chips that all have a local link to each other. stage_links: links over which a chip
-    hands on to its like in the next stage, with as many from the stage before; others go to its like in every other node of
-    its own stage. receive_rows: vectors that wait at a port for their Receive."""
+    hands on to its like in the next stage, with as many from the stage before; others go to its like in every other
+    node of its own stage. receive_rows: vectors that wait at a port for their Receive."""
 
     local_links: Count
     global_links: Count
