@@ -9,6 +9,7 @@ from dieshot.chips.mapping.static_lower import PLANE_COST, Lower, Lowering, Tens
 from dieshot.chips.mapping.static_matrix import Tile, activate, load, resident, sums
 from dieshot.chips.mapping.static_sram import Buffer
 from dieshot.chips.mapping.static_stretch import COLLECTIVES
+from dieshot.chips.mapping.static_transfer import link_of
 from dieshot.chips.mapping.static_vector import Input, Permuted, Rows, Step, Sums, vector_pass
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.traces.dtype import DTYPE_BITS
@@ -178,7 +179,7 @@ def _collective(low: Lowering, operator: Operator) -> None:
     width = elements // m if operator.kind != "all_gather" else -(-elements // m // group)
     x = low.input(operator, 0, max(1, min(width, elements)))
     schedule = low.schedule
-    timing = exchange.link_of(schedule)
+    timing = link_of(schedule)
     if operator.kind != "send_recv" and timing.group != group:
         raise UnsupportedError(f"{operator.name} joins {group} ranks, the stage has {timing.group}")
     cost = EXCHANGE_COST + 3 * x.buffer.rows
