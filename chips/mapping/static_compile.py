@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from dieshot.chips.mapping.static_attention import LOWER_ATTENTION
+from dieshot.chips.mapping.static_experts import LOWER_EXPERTS
 from dieshot.chips.mapping.static_gemm import LOWER_GEMM
 from dieshot.chips.mapping.static_lower import Lowering
 from dieshot.chips.mapping.static_machine import StaticMachine
@@ -24,6 +25,9 @@ def signature(operator: Operator) -> Hashable:
 
 
 TOKEN_DIMS = frozenset({"M", "tokens", "batch", "q_len", "kv_len", "elements"})
+
+
+LOWERS = LOWER_GEMM | LOWER_POINTWISE | LOWER_ATTENTION | LOWER_EXPERTS
 
 
 class Compiler:
@@ -60,7 +64,7 @@ class Compiler:
         if key not in self._programs:
             schedule = Schedule(self.machine)
             try:
-                Lowering(schedule, piece, operators).run(LOWER_GEMM | LOWER_POINTWISE | LOWER_ATTENTION)
+                Lowering(schedule, piece, operators).run(LOWERS)
             except NoRoomError as error:
                 self._too_large[key] = str(error)
                 raise

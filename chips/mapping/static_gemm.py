@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dieshot.chips.mapping.static_lower import (
     PLANE_COST,
@@ -31,7 +31,7 @@ def _gemm(low: Lowering, operator: Operator) -> None:
         columns = low.groups(n) if heads is None else _aligned(low, n, heads.dims["head_dim"])
         avoid = [each.buffer for each in outs]
         out = low.buffer(f"{operator.name} {segment}", columns, m, 2, avoid)
-        outs.append(Tensor(out, _Product(low, operator, x, out).lower()))
+        outs.append(Tensor(out, Product(low, operator, x, out).lower()))
     low.tensors[operator.name] = outs
     low.schedule.count(macs=m * dims["N"] * dims["K"])
 
@@ -55,13 +55,14 @@ class _Column:
 
 
 @dataclass
-class _Product:
+class Product:
     """x times a weight matrix. Planes of a hemisphere that hold 8-bit weights take the same vectors in step."""
 
     low: Lowering
     operator: Operator
     x: Tensor
     out: Buffer
+    address: Tensor | None = None  # where the weights lie is only known from this on
 
     def __post_init__(self) -> None:
         operator, vxm = self.operator, self.low.schedule.machine.parameters.vxm
@@ -123,13 +124,16 @@ class _Product:
             tiles = []
             for column, vectors in zip(columns, sizes, strict=True):
                 kept = resident(schedule, self.operator.name, h, vectors, self.converted)
+                if self.address is not None:
+                    told = int(self.address.buffer.ready.max()) + schedule.machine.planes_at
+                    kept = replace(kept, ready=told)
                 tiles.append((load(schedule, kept, column.plane, planes), column.bank))
             ready = activate(schedule, tiles, Rows(self.x.buffer, k * m), m, self.dtype)
             if contributions:
                 for column, (tile, bank) in zip(columns, tiles, strict=True):
                     column.found.append(sums(schedule, tile, bank, m, contributions, ready))
 
-        after = [*self.x.after, *emptied]
+        after = [*self.x.after, *emptied, *(self.address.after if self.address else ())]
         after += [low.plane_chain[column.plane] for column in columns if column.plane in low.plane_chain]
         streams = schedule.machine.parameters.vxm.alus // 2 if self.converted else schedule.machine.weight_streams
         cost = max(-(-sum(sizes) // streams), m * schedule.machine.activate_interval(self.dtype))

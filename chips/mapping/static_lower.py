@@ -47,6 +47,7 @@ class Lowering:
     tensors: dict[str, list[Tensor]] = field(default_factory=dict)
     residual: Tensor | None = None
     cache: Cache | None = None
+    gates: Tensor | None = None
     plane_chain: dict[int, int] = field(default_factory=dict)
     sum_chain: dict[tuple[int, int], int] = field(default_factory=dict)
     bank_turn: dict[int, int] = field(default_factory=dict)

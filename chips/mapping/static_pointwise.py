@@ -94,11 +94,17 @@ def _norm(low: Lowering, operator: Operator) -> None:
 def _activation(low: Lowering, operator: Operator) -> None:
     """SiLU of the gate times the other half; without a gate one transcendental and its multiplication."""
     dims, m = operator.dims, low.tokens
-    name = next(iter(operator.inputs))
+    name, n_halves = next(iter(operator.inputs)), 1 + operator.dims["gated"]
     halves = low.tensors.get(name, [])
-    if len(halves) != 1 + dims["gated"]:
-        halves = [low.arrived(f"{name} {i}", dims["ffn"], m) for i in range(1 + dims["gated"])]
-    gate = halves[0]
+    if not halves or len(halves) % n_halves:
+        halves = [low.arrived(f"{name} {i}", dims["ffn"], m) for i in range(n_halves)]
+    # experts come side by side
+    each = [halves[i : i + n_halves] for i in range(0, len(halves), n_halves)]
+    low.tensors[operator.name] = [_activated(low, operator, one) for one in each]
+
+
+def _activated(low: Lowering, operator: Operator, halves: list[Tensor]) -> Tensor:
+    dims, m, gate = operator.dims, low.tokens, halves[0]
     lanes = gate.buffer.lanes
     bytes_ = DTYPE_BITS[operator.output_dtype] // 8
     y = low.buffer(operator.name, lanes, m, bytes_, [each.buffer for each in halves])
@@ -111,7 +117,7 @@ def _activation(low: Lowering, operator: Operator) -> None:
     else:
         steps[-1] = Step(False, -3, 1, Rows(y))
     after = [task for each in halves for task in each.after]
-    low.tensors[operator.name] = [Tensor(y, (low.pass_(n, lambda: sources, steps, after),))]
+    return Tensor(y, (low.pass_(n, lambda: sources, steps, after),))
 
 
 def _embedding(low: Lowering, operator: Operator) -> None:
