@@ -11,8 +11,11 @@ import argparse
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dieshot.chips.static_dataflow import StaticDataflow
 from dieshot.simulator.params import find_path
@@ -29,6 +32,7 @@ WHERE = {"prompt": PROMPT, "generate": GENERATE}
 FJ_PER_JOULE = 10**15
 FS_PER_S = 10**15
 MW_PER_W = 1000
+ACTING = ("install", "link", "vector", "permute", "sram")  # kinds of units, in the order in which cycles are told
 KEPT_BUSY = 128  # rows of the products that keep a chip busy
 
 
@@ -53,7 +57,8 @@ def services(sets: Sequence[str] = ()) -> Iterator[Comparison]:
             yield Comparison(row["model"], row["system"], float(row["tokens_per_s_user"]), row["kind"], alone, full)
 
 
-def stage_times_s(system: str, model: str, sets: Sequence[str] = ()) -> list[float]:
+@cache
+def stage_times_s(system: str, model: str, sets: tuple[str, ...] = ()) -> list[float]:
     """Return what every stage takes for one token of one user."""
     setup = set_up(system, sets)
     degrees = setup.system.values.partition
@@ -74,13 +79,13 @@ def stage_times_s(system: str, model: str, sets: Sequence[str] = ()) -> list[flo
 
 def step_s(system: str, model: str, sets: Sequence[str] = ()) -> float:
     """Return the time of a token of a single user."""
-    return sum(stage_times_s(system, model, sets))
+    return sum(stage_times_s(system, model, tuple(sets)))
 
 
 def round_s(system: str, model: str, sets: Sequence[str] = ()) -> float:
     """Return the time of a token of each of as many users as there are stages: the longest stage serves them in
     turn."""
-    times = stage_times_s(system, model, sets)
+    times = stage_times_s(system, model, tuple(sets))
     return max(sum(times), len(times) * max(times))
 
 
@@ -106,10 +111,40 @@ def breakdown(system: str, model: str, sets: Sequence[str] = ()) -> list[dict[st
     return [row for row in rows if row["phase"] == "decode"]
 
 
+def shares(system: str, model: str, sets: Sequence[str] = ()) -> dict[str, float]:
+    """Return what the cycles of a layer go to, for one user: the first of these that is going on, in this order."""
+    setup = set_up(system, sets)
+    degrees, config = setup.system.values.partition, load_model_config(find_path("models", model))
+    chip = setup.placed(degrees.tensor_parallel, 1).chip
+    trace = build_trace(config, batch=1, generate=2, prompt=PROMPT, precision="w8a16")
+    stages = partition(trace, degrees.tensor_parallel, 2).stages
+    layers = next(block for block in stages[0].steps[1].blocks if block.name == "layers")
+    kinds = [spec.kind for spec in chip.components()]
+    period_fs = chip.machine.period_fs
+    counts = dict.fromkeys((*ACTING, "hops and flight"), 0)
+    for outcome in chip.carry_out_all(layers.operators, chip.initial_state):
+        for cell in outcome.cells:
+            going_on = np.zeros((len(ACTING), cell.duration_fs // period_fs), np.bool_)
+            activity = cell.activity
+            for line, start, end, n, d in zip(
+                activity.component, activity.start_fs, activity.end_fs, activity.repeat, activity.period_fs, strict=True
+            ):
+                if kinds[line] in ACTING:
+                    for turn in range(n):
+                        at = (start + turn * d) // period_fs
+                        going_on[ACTING.index(kinds[line]), at : at + (end - start) // period_fs] = True
+            first = np.where(going_on.any(axis=0), going_on.argmax(axis=0), len(ACTING))
+            for name, count in zip(counts, np.bincount(first, minlength=len(counts)), strict=True):
+                counts[name] += int(count)
+    return {name: count / sum(counts.values()) for name, count in counts.items()}
+
+
 def _print_services(sets: Sequence[str]) -> None:
     print("tokens/s of a user      shown              alone  stages full")
     for row in services(sets):
         print(f"{row.model:14} {row.system:9} {row.shown:5.0f} {row.kind:9} {row.alone:9.0f} {row.full:9.0f}")
+    told = ", ".join(f"{name} {share:.0%}" for name, share in shares("groq-576", "llama-3-70b", sets).items())
+    print(f"\nllama-3-70b on groq-576, cycles of a layer in which goes on: {told}")
     steps = GENERATE - 1
     print("\nllama-3-70b on groq-576, a token of a single user")
     for each in breakdown("groq-576", "llama-3-70b", sets):
