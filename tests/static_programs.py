@@ -51,7 +51,7 @@ def small_machine(group: int = GROUP) -> StaticMachine:
         mem=replace(p.mem, slices=26, rows=1024),
         mxm=replace(p.mxm, mac_rate={"int8": 4 * LANES**2, "fp16": LANES**2}, latency=12, accumulator_rows=8),
     )
-    return StaticMachine(small, machine_of(p, None, 1).period_fs, LinkTiming(5, 40, group))
+    return StaticMachine(small, machine_of(p, None, 1).period_fs, LinkTiming(9, 40, group))
 
 
 def formats(precision: str) -> Formats:
@@ -71,6 +71,7 @@ def layer(
     group: int,
     queries: int = 1,
     kv_dtype: str = "bf16",
+    bias: int = 0,
 ) -> tuple[Operator, ...]:
     """Return a decoder layer as one rank sees it: sequences of `queries` new tokens each, `tokens` in all."""
     gemm = formats(precision)
@@ -80,7 +81,7 @@ def layer(
     shape = {"heads": heads, "kv_heads": 1, "head_dim": head_dim}
     made = [
         _norm("input_norm", tokens, hidden, norm, PREVIOUS),
-        _gemm("qkv_proj", tokens, (heads + 2) * head_dim, hidden, gemm, "input_norm"),
+        _gemm("qkv_proj", tokens, (heads + 2) * head_dim, hidden, gemm, "input_norm", bias),
         make_operator(
             "rope_kv_append",
             "rope_kv_append",
@@ -118,8 +119,8 @@ def _norm(name: str, tokens: int, hidden: int, kept: Formats, producer: str) -> 
     return make_operator(name, "norm", dims, kept, inputs)
 
 
-def _gemm(name: str, M: int, N: int, K: int, kept: Formats, producer: str) -> Operator:
-    return make_operator(name, "gemm", {"M": M, "N": N, "K": K, "bias": 0}, kept, producer)
+def _gemm(name: str, M: int, N: int, K: int, kept: Formats, producer: str, bias: int = 0) -> Operator:
+    return make_operator(name, "gemm", {"M": M, "N": N, "K": K, "bias": bias}, kept, producer)
 
 
 def _all_reduce(name: str, elements: int, group: int, producer: str) -> Operator:
@@ -134,6 +135,7 @@ def stretches(draw: st.DrawFn) -> tuple[StaticMachine, tuple[Operator, ...]]:
     queries = draw(st.sampled_from([1, 1, 2, 5, 11]))
     whole = layer(
         queries=queries,
+        bias=draw(st.integers(0, 1)),
         tokens=queries * draw(st.integers(1, 12 if queries == 1 else 2)),
         kv_dtype=draw(st.sampled_from(["bf16", "bf16", "int8"])),
         hidden=draw(st.integers(8, 120)),
@@ -165,9 +167,9 @@ def machines(draw: st.DrawFn, group: int) -> StaticMachine:
             weight_conversion=draw(st.sampled_from(["vxm", "mxm"])),
         ),
         sxm=replace(p.sxm, units=draw(st.integers(2, 6)), latency=draw(st.integers(1, 9))),
-        c2c=replace(p.c2c, receive_rows=draw(st.integers(4, 64))),
+        c2c=replace(p.c2c, receive_rows=draw(st.integers(24, 64))),
     )
-    timing = LinkTiming(draw(st.integers(1, 9)), draw(st.integers(1, 60)), group)
+    timing = LinkTiming(draw(st.integers(min(group, 8) - 1 or 1, 12)), draw(st.integers(1, 60)), group)
     return StaticMachine(other, plain.period_fs, timing)
 
 

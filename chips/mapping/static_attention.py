@@ -133,8 +133,13 @@ def _attention(low: Lowering, operator: Operator) -> None:
     shared = heads // kv_heads
     for s in range(low.piece.sequences):
         for g in range(kv_heads):
+            depth = machine.parameters.mxm.accumulator_rows
             if low.piece.queries == 1:
-                runs = [(g * shared * low.tokens + s, low.tokens, shared)]
+                row = g * shared * low.tokens + s
+                runs = [
+                    (row + first * low.tokens, low.tokens, min(depth, shared - first))
+                    for first in range(0, shared, depth)
+                ]
             else:
                 runs = [
                     ((g * shared + i) * low.tokens + s * low.piece.queries, 1, low.piece.queries) for i in range(shared)

@@ -23,6 +23,11 @@ def groups_of(schedule: Schedule) -> tuple[int, int]:
     them."""
     timing, p = link_of(schedule), schedule.machine.parameters
     local = min(timing.group, p.c2c.node)
+    if local - 1 > timing.interval:
+        raise UnsupportedError(
+            f"{p.name} takes a vector a cycle into a slice; {local - 1} links that bring one every {timing.interval} "
+            "cycles are too fast for its programs"
+        )
     nodes, rest = divmod(timing.group, local)
     if rest or nodes - 1 > p.c2c.global_links:
         raise UnsupportedError(

@@ -73,10 +73,11 @@ class Product:
         rows, columns = self.x.buffer.lanes, self.out.lanes
         # vectors of weights lie along K, one for each column, or along N, one for each row: whatever is less
         self.along_rows = sum(columns) * len(rows) <= sum(rows) * len(columns)
-        self.scale: Buffer | None = None
-        if self.eight_bits:
-            scales = self.low.buffer(f"scales of {operator.name}", columns, 1, 2, [self.out])
-            self.scale = self.low.schedule.sram.arrived(scales)
+        self.per_column: list[Buffer] = []  # what the sums are multiplied by, then what is added
+        names = (["scales"] if self.eight_bits else []) + (["bias"] if operator.dims.get("bias") else [])
+        for name in names:
+            made = self.low.buffer(f"{name} of {operator.name}", columns, 1, 2, [self.out, *self.per_column])
+            self.per_column.append(self.low.schedule.sram.arrived(made))
 
     def lower(self) -> tuple[int, ...]:
         """Add all tasks; return those of the results."""
@@ -142,17 +143,17 @@ class Product:
         return task
 
     def _emission(self, column: tuple[_Column, ...], after: list[int]) -> int:
-        """Add the task that takes the sums of a tile of columns to the vector unit, adds halves, scales and narrows."""
+        """Add the task that takes the sums of a tile of columns to the vector unit, adds halves, scales, adds the bias
+        and narrows."""
         n, m = column[0].n, self.low.tokens
         steps = [Step(False, 0, 1)] if len(column) == 2 else [Step(False, 0)]
-        if self.scale is not None:
-            steps.append(Step(False, -1, len(column)))
+        for index in range(len(self.per_column)):
+            steps.append(Step(False, -len(steps), len(column) + index))
         steps.append(Step(False, -len(steps), None, Rows(self.out, n * m)))
 
         def place() -> int:
             operands: list[Input] = [each.found[0] for each in column]
-            if self.scale is not None:
-                operands.append(Rows(self.scale, n, 0))
+            operands += [Rows(each, n, 0) for each in self.per_column]
             return vector_pass(self.low.schedule, m, operands, steps)
 
         return self.low.tasks.add(place, PLANE_COST + m, after)

@@ -129,6 +129,9 @@ class _Receiving(_Leg):
                 ready = schedule.write(side, buffer.x(byte), anchor + self.offset(side, byte), n, d, at, group)
                 buffer.written(row, stride, n, ready, d)
         schedule.link_received[self.link] = anchor + n * d
+        p = schedule.machine.parameters
+        if anchor - earliest >= p.c2c.receive_rows * self.interval:
+            raise UnsupportedError(f"{p.name} has ports for {p.c2c.receive_rows} vectors, too few for {buffer.name}")
 
 
 def transfer(schedule: Schedule, links: Sequence[int], source: Rows, targets: Sequence[Rows], n: int) -> None:

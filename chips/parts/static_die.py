@@ -141,7 +141,7 @@ def _queues(env: simpy.Environment, machine: StaticMachine, rows: Rows) -> Stati
     """Return the dispatch: an instruction a queue and cycle, of slices and links one for each direction."""
     inward = (rows[:, R_OP] == WRITE) | (rows[:, R_OP] == RECEIVE)
     table = _rows(rows, np.ones(len(rows), np.bool_), 0, 2 * rows[:, R_QUEUE] + inward)
-    return _issue(env, machine, table, "instruction queue", 2 * machine.parameters.instruction_queues)
+    return _issue(env, machine, table, "instruction slot", 2 * machine.parameters.instruction_queues)
 
 
 def _pipelines(
