@@ -109,6 +109,24 @@ class StaticDataflow(Chip[str]):
                 self._refuse(operator)
         for operators in blocks.values():
             self.compiler.pieces(operators)
+        for stage, steps in enumerate(stages):
+            for step in (steps[0], steps[-1]):
+                self._check_layout(stage, step)
+
+    def _check_layout(self, stage: int, step: StepLike) -> None:
+        """Refuse a stage whose vectors, padded as they lie in slices, are more than the rows of a chip."""
+        resident, activations = 0, 0
+        for block in step.blocks:
+            programs = [program for _, program in self.compiler.pieces(block.operators)]
+            resident += block.repeat * max(program.resident_vectors for program in programs)
+            activations = max(activations, *(program.activation_vectors for program in programs))
+        lanes = self.parameters.streams.lanes
+        need, have = (resident + activations) * lanes, self.parameters.memory
+        if need > have:
+            raise UnsupportedError(
+                f"{self.parameters.name} cannot lay out stage {stage}: {need / 1e6:.1f} MB in vectors of {lanes} lanes "
+                f"({resident * lanes / 1e6:.1f} weights and KV cache), {(need - have) / 1e6:.1f} MB too much"
+            )
 
     def carry_out(self, operator: Operator, state: str, record: bool = True) -> OperatorOutcome[str]:
         """Simulate an operator; see Chip."""

@@ -30,11 +30,13 @@ class Group:
 @dataclass(frozen=True)
 class Program:
     """A whole schedule. rows (n, N_ROW) sorted by start. ends: cycle in which each operator is complete; the last is
-    the length that the compiler predicts. ways: cycles on the critical way by what held it up."""
+    the length that the compiler predicts. resident_vectors: rows of slices that weights and cache take, padded as they
+    lie; activation_vectors: those of activations. useful: what operators count for themselves."""
 
     rows: Int64
     preloads: tuple[Preload, ...]
-    n_vectors: int
+    resident_vectors: int
+    activation_vectors: int
     ends: tuple[int, ...]
     useful: tuple[dict[str, int], ...]
 
@@ -159,7 +161,8 @@ class Schedule:
         for operator in range(n_operators - 2, -1, -1):  # a cycle each at least, and the last is the schedule's own
             ends[operator] = min(ends[operator], ends[operator + 1] - 1)
         useful = tuple(self.useful.get(operator, {}) for operator in range(n_operators))
-        return Program(rows, tuple(self.sram.preloads), self.sram.next_id, tuple(ends), useful)
+        sram = self.sram
+        return Program(rows, tuple(sram.preloads), sram.resident, sram.activations, tuple(ends), useful)
 
 
 def buffer_group(buffer: Buffer, row: int, stride: int, byte: int, code: int) -> Group:

@@ -90,6 +90,16 @@ class Sram:
         self._weight_top = {(h, x): 0 for h in (0, 1) for x in self.weight_xs}
         self._turn = [0, 0]
 
+    @property
+    def resident(self) -> int:
+        """Rows of slices handed out to weights and cache."""
+        return sum(self._weight_top.values())
+
+    @property
+    def activations(self) -> int:
+        """Rows of slices handed out to activations: two byte planes, in both hemispheres."""
+        return 4 * sum(self._pair_top)
+
     def ids(self, n: int) -> int:
         """Return the first of n new vector numbers."""
         first = self.next_id

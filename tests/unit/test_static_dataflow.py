@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from dieshot.simulator.engine.chip import InfeasibleError, UnsupportedError
 from dieshot.simulator.studies.run import run
 from dieshot.traces import Operator
 from dieshot.traces.make import make_operator
+from dieshot.traces.trace import Block
 from dieshot.traces.work import Formats
 
 MODEL = {
@@ -233,6 +235,17 @@ def test_parameters_that_cannot_be_together_name_the_one(key: str, changes: Any)
     check_feasible(lpu())
     with pytest.raises(InfeasibleError, match=f"^{key}: "):
         check_feasible(replace(lpu(), **changes))
+
+
+@pytest.mark.parametrize(("layers", "fits"), [(3, True), (5, False)])
+def test_layers_fit_with_their_padding_or_are_refused(layers: int, fits: bool) -> None:
+    made = chip()
+    step = SimpleNamespace(blocks=(Block("layers", layers, llama()),))
+    if fits:
+        made.prepare([[step]], 1)
+    else:
+        with pytest.raises(UnsupportedError, match=r"cannot lay out stage 0: 2\d\d\.\d MB in vectors of 320 lanes"):
+            made.prepare([[step]], 1)
 
 
 def test_a_group_that_links_cannot_join_is_refused() -> None:
