@@ -139,9 +139,10 @@ def test_keys_of_one_tile_more_are_another_program_and_up_to_then_the_same_cells
 
 def test_a_prompt_passes_in_pieces_that_see_ever_more_keys() -> None:
     made = chip()
-    prompt = llama(tokens=300, kv_len=1, queries=300)
+    prompt = layer(300, 1280, 320, 4, 64, 1, "w8a16", GROUP, 300)
     pieces = made.compiler.pieces(prompt)
     assert sum(piece.tokens for piece, _ in pieces) == 300
+    assert pieces[0][0].key_tiles < pieces[-1][0].key_tiles
     assert [piece.key_tiles for piece, _ in pieces] == sorted(piece.key_tiles for piece, _ in pieces)
     assert len({len(each.cells) for each in made.carry_out_all(prompt, "quiet")}) == 1
 
@@ -208,7 +209,6 @@ def test_a_run_stalls_nowhere_and_its_power_lies_between_idle_and_published(mode
         ),
         (["groq-8", "bert-base-uncased", "--tp", "4", "--prompt", "9", "--generate", "0"], "no schedule for LayerNorm"),
         (["groq-8", "MODEL", "--set", "chip.c2c.stage_links=3"], "c2c.stage_links: cannot be with the other"),
-        (["groq-576", "llama-3-70b", "--set", "chip.c2c.stage_links=2"], "4 global links; stages of 2 nodes with 2"),
         (["groq-8", "MODEL", "--set", "chip.mem.read_latency=-1cycle"], "mem.read_latency"),
     ],
 )
@@ -246,6 +246,19 @@ def test_layers_fit_with_their_padding_or_are_refused(layers: int, fits: bool) -
     else:
         with pytest.raises(UnsupportedError, match=r"cannot lay out stage 0: 2\d\d\.\d MB in vectors of 320 lanes"):
             made.prepare([[step]], 1)
+
+
+@pytest.mark.parametrize(("links", "fits"), [(1, True), (2, False)])
+def test_links_to_other_nodes_and_stages_are_no_more_than_there_are(links: int, fits: bool) -> None:
+    made = chip(c2c=replace(lpu().c2c, stage_links=links))
+    send = make_operator("send", "send_recv", {"elements": 640}, Formats("bf16", None, "bf16"), {"x": 1280})
+    if fits:
+        assert total_fs(made, (send,)) > 0
+    else:
+        with pytest.raises(
+            UnsupportedError, match="4 global links; stages of 2 nodes with 2 links from stage to stage"
+        ):
+            total_fs(made, (send,))
 
 
 def test_a_group_that_links_cannot_join_is_refused() -> None:
