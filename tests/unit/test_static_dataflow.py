@@ -139,9 +139,9 @@ def test_keys_of_one_tile_more_are_another_program_and_up_to_then_the_same_cells
 
 def test_a_prompt_passes_in_pieces_that_see_ever_more_keys() -> None:
     made = chip()
-    prompt = layer(300, 1280, 320, 4, 64, 1, "w8a16", GROUP, 300)
+    prompt = layer(400, 1280, 320, 4, 64, 1, "w8a16", GROUP, 400)
     pieces = made.compiler.pieces(prompt)
-    assert sum(piece.tokens for piece, _ in pieces) == 300
+    assert sum(piece.tokens for piece, _ in pieces) == 400
     assert pieces[0][0].key_tiles < pieces[-1][0].key_tiles
     assert [piece.key_tiles for piece, _ in pieces] == sorted(piece.key_tiles for piece, _ in pieces)
     assert len({len(each.cells) for each in made.carry_out_all(prompt, "quiet")}) == 1
@@ -255,9 +255,7 @@ def test_links_to_other_nodes_and_stages_are_no_more_than_there_are(links: int, 
     if fits:
         assert total_fs(made, (send,)) > 0
     else:
-        with pytest.raises(
-            UnsupportedError, match="4 global links; stages of 2 nodes with 2 links from stage to stage"
-        ):
+        with pytest.raises(UnsupportedError, match="4 global links; stages of 2 nodes with 2 links from"):
             total_fs(made, (send,))
 
 
