@@ -31,7 +31,7 @@ R_X1 = 22
 R_X2 = 23
 N_ROW = 24
 
-CODES = 0  # stream codes: 0 .. S - 1 eastward, S .. 2 S - 1 westward, then one bus behind every ALU
+# stream codes: 0 .. S - 1 eastward, S .. 2 S - 1 westward, then one wire behind every ALU
 
 E_START = 0
 E_N = 1

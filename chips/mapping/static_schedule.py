@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dieshot.chips.mapping.static_machine import StaticMachine
-from dieshot.chips.mapping.static_resource import Choice, Need, Resources
+from dieshot.chips.mapping.static_resource import Need, Resources
 from dieshot.chips.mapping.static_sram import Buffer, Preload, Sram
 from dieshot.kernels.static_program import N_ROW, READ, WRITE
 
@@ -168,6 +168,3 @@ class Schedule:
 def buffer_group(buffer: Buffer, row: int, stride: int, byte: int, code: int) -> Group:
     """Return the vectors of one byte plane of a run of rows."""
     return Group(code, 1, buffer.id(row) + byte, stride * buffer.bytes)
-
-
-__all__ = ["Choice", "Group", "Need", "Program", "Schedule", "Sequence", "buffer_group"]

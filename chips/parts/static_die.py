@@ -14,7 +14,6 @@ from dieshot.chips.mapping.static_schedule import Program
 from dieshot.chips.parts.static_log import Lines, activity_of
 from dieshot.chips.parts.static_part import Rows, StaticPart
 from dieshot.kernels import static_check as check
-from dieshot.kernels import static_program as program_columns
 from dieshot.kernels.static_program import (
     ACTIVATE,
     EMIT,
@@ -238,6 +237,3 @@ def _counters(machine: StaticMachine, rows: Rows) -> dict[str, int]:
         "installed_bytes": total(LOAD, rows[:, R_A + 1]) * lanes,
         "link_bytes": total(SEND) * lanes,
     }
-
-
-__all__ = ["Outcome", "program_columns", "run_program"]
