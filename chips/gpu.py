@@ -8,18 +8,18 @@ from functools import partial
 
 import numpy as np
 
-from dieshot.chips.mapping.ahead import region_starts
-from dieshot.chips.mapping.library import Library
-from dieshot.chips.mapping.lower import region_key, skipped_weight_bytes
-from dieshot.chips.mapping.machine import GpuMachine
-from dieshot.chips.mapping.residency import L2Contents
+from dieshot.chips.mapping.gpu.ahead import region_starts
+from dieshot.chips.mapping.gpu.library import Library
+from dieshot.chips.mapping.gpu.lower import region_key, skipped_weight_bytes
+from dieshot.chips.mapping.gpu.machine import GpuMachine
+from dieshot.chips.mapping.gpu.residency import L2Contents
 from dieshot.chips.parameters.gpu import GpuParameters, check_feasible
 from dieshot.chips.parts.activity import Rows
-from dieshot.chips.parts.bound import serial_fs
-from dieshot.chips.parts.die import Outcome, background, run_kernel
-from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.hbm import MIB, HbmDesign, chase_latency_fs, hbm_design
-from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.gpu.bound import serial_fs
+from dieshot.chips.parts.gpu.die import Outcome, background, run_kernel
+from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, chase_latency_fs, hbm_design
 from dieshot.kernels.sm import N_UNITS
 from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dieshot.chips.mapping.systolic_lower import joined, operator_key, plans, refuse, useful_macs
-from dieshot.chips.mapping.systolic_machine import Plan, SystolicMachine, issued_macs
+from dieshot.chips.mapping.systolic.lower import joined, operator_key, plans, refuse, useful_macs
+from dieshot.chips.mapping.systolic.machine import Plan, SystolicMachine, issued_macs
 from dieshot.chips.parameters.systolic import SystolicParameters, by_format, check_feasible, path_fs
-from dieshot.chips.parts.array import ArrayTiming
-from dieshot.chips.parts.core_program import DmaTiming, SystolicTiming
-from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.hbm import MIB, HbmDesign, hbm_design
-from dieshot.chips.parts.systolic_die import DMA, MXU, N_LINES, SEQUENCER, VECTOR, VMEM, ProgramRun, run_program
+from dieshot.chips.parts.core.array import ArrayTiming
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design
+from dieshot.chips.parts.systolic.core_program import DmaTiming, SystolicTiming
+from dieshot.chips.parts.systolic.die import DMA, MXU, N_LINES, SEQUENCER, VECTOR, VMEM, ProgramRun, run_program
 from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome
 from dieshot.simulator.engine.clock import FS_PER_SECOND, Clock, transfer_fs

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import simpy
 
-from dieshot.chips.mapping.wafer_account import MW_PER_W, components, counters
-from dieshot.chips.mapping.wafer_capacity import plan
-from dieshot.chips.mapping.wafer_lower import ANYWHERE, Lowering, tokens_of
-from dieshot.chips.mapping.wafer_pe import FORMATS, PeModel
-from dieshot.chips.mapping.wafer_phase import Move, Phase, Region
-from dieshot.chips.mapping.wafer_place import place
+from dieshot.chips.mapping.wafer.account import MW_PER_W, components, counters
+from dieshot.chips.mapping.wafer.capacity import plan
+from dieshot.chips.mapping.wafer.lower import ANYWHERE, Lowering, tokens_of
+from dieshot.chips.mapping.wafer.pe import FORMATS, PeModel
+from dieshot.chips.mapping.wafer.phase import Move, Phase, Region
+from dieshot.chips.mapping.wafer.place import place
 from dieshot.chips.parameters.wafer import WaferParameters, check_wafer
-from dieshot.chips.parts.pe_region import PeRegion
-from dieshot.chips.parts.wafer_lines import Memo, line_parameters, n_colours
-from dieshot.chips.parts.wafer_log import SAMPLES, WAVELET_BYTES, RegionLog
+from dieshot.chips.parts.wafer.line_timing import Memo, line_parameters, n_colours
+from dieshot.chips.parts.wafer.pe_region import PeRegion
+from dieshot.chips.parts.wafer.sample import SAMPLES, WAVELET_BYTES, RegionLog
 from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, InfeasibleError, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.clock import Clock

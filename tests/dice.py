@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from dieshot.chips.parts.activity import Rows
-from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.hbm import HbmDesign, hbm_design
-from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.hbm import HbmDesign, hbm_design
 from dieshot.kernels import sm
 from dieshot.kernels.dram_timing import TIMING_NAMES
 from dieshot.simulator.params import MemoryParameters, find_document, resolve

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dieshot.chips.parts.dram_channel import DramChannels
+from dieshot.chips.parts.memory.dram_channel import DramChannels
 from dieshot.kernels.transfer import ADDRESS, N_ROWS, PITCH_BYTES, REQUESTER, ROW_BYTES, START_FS, WRITE
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dieshot.chips.parts.hbm import chase_latency_fs
+from dieshot.chips.parts.memory.hbm import chase_latency_fs
 from dieshot.simulator.engine.chip import InfeasibleError
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.params import (

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Literal, cast
 
 from dieshot.chips.parameters.gpu import Hbm, check_hbm
-from dieshot.chips.parts.hbm import chase_latency_fs
+from dieshot.chips.parts.memory.hbm import chase_latency_fs
 from dieshot.simulator.engine.chip import InfeasibleError
 from dieshot.simulator.params import (
     BitRate,

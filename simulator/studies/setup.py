@@ -63,7 +63,7 @@ class SystemSetup:
         if link is not None and chip.collectives_inside:
             chip.attach(link, group)
         elif link is not None:
-            module = importlib.import_module("dieshot.chips.parts.fabric_choice")
+            module = importlib.import_module("dieshot.chips.parts.links.fabric_choice")
             n_chips = self.system.values.n_chips
             fabric = module.choose_fabric(link, chip.local_costs, len(chip.components()), n_chips, group)
         return replace(self, chip=chip, fabric=fabric, stages_on_chip=stages_on_chip)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dieshot.chips.gpu import Gpu
-from dieshot.chips.mapping.library import duration_fs
+from dieshot.chips.mapping.gpu.library import duration_fs
 from dieshot.simulator.studies.setup import set_up
 from dieshot.traces import Operator
 from dieshot.traces.make import make_operator

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import simpy
 
-from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
-from dieshot.chips.parts.schedule import schedule
+from dieshot.chips.parts.links.collective import Collective, EndpointCosts, LinkNetwork
+from dieshot.chips.parts.links.schedule import schedule
 from dieshot.simulator.studies.micro.topology import chip_graph
 
 ROWS = Path(__file__).parents[1] / "data" / "astra_sim_all_reduce.csv"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dieshot.chips.mapping.wafer_lower import ANYWHERE
-from dieshot.chips.parts.wafer_log import SAMPLES
+from dieshot.chips.mapping.wafer.lower import ANYWHERE
+from dieshot.chips.parts.wafer.sample import SAMPLES
 from dieshot.chips.wafer import Wafer
 from dieshot.simulator.engine.cell import BUSY, STATES
 from dieshot.simulator.studies.run import run

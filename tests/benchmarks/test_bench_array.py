@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dieshot.chips.parts.array import systolic
-from dieshot.chips.parts.core import CoreRun, CoreTiming, run_gemm
-from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.fold import Gemm, time_gemm
-from dieshot.chips.parts.memory import DramMemory, NetworkTiming
+from dieshot.chips.parts.core.array import systolic
+from dieshot.chips.parts.core.core import CoreRun, CoreTiming, run_gemm
+from dieshot.chips.parts.core.fold import Gemm, time_gemm
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.memory import DramMemory, NetworkTiming
 from dieshot.simulator.studies.micro.dram import memory_parameters
 
 SCALE_SIM_S = {("ws", 512, 512, 512): 4.55, ("os", 512, 512, 512): 4.08, ("ws", 128, 8192, 1024): 97.8}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dieshot.chips.parts.dram_channel import ControllerPolicy, DramChannels
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy, DramChannels
 from dieshot.simulator.studies.micro.dram import memory_parameters, pattern_addresses
 
 N = 1 << 20

@@ -7,10 +7,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from dieshot.chips.gpu import Gpu
-from dieshot.chips.mapping import attention, gemm, gemm_tiling
-from dieshot.chips.mapping.weights import WeightLayout
-from dieshot.chips.parts.die import Outcome, run_kernel
-from dieshot.chips.parts.tile_kernel import TileKernel
+from dieshot.chips.mapping.gpu import attention, gemm, gemm_tiling
+from dieshot.chips.mapping.gpu.weights import WeightLayout
+from dieshot.chips.parts.gpu.die import Outcome, run_kernel
+from dieshot.chips.parts.gpu.tile_kernel import TileKernel
 from dieshot.simulator.studies.setup import set_up
 
 

@@ -7,9 +7,9 @@ import pytest
 import simpy
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dieshot.chips.parts.channel import Channel, channel_timing
-from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
-from dieshot.chips.parts.schedule import schedule
+from dieshot.chips.parts.links.channel import Channel, channel_timing
+from dieshot.chips.parts.links.collective import Collective, EndpointCosts, LinkNetwork
+from dieshot.chips.parts.links.schedule import schedule
 from dieshot.simulator.params import LinkParameters, find_document, resolve
 from dieshot.simulator.studies.micro.topology import chip_graph
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dieshot.chips.parts.network import Network, RouterParameters, Wiring
+from dieshot.chips.parts.noc.network import Network, RouterParameters, Wiring
 from dieshot.simulator.studies.micro.noc import Load, traffic
 from dieshot.simulator.studies.micro.noc_topology import topology
 

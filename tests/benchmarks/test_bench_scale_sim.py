@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dieshot.chips.parts.array import systolic
-from dieshot.chips.parts.fold import DATAFLOWS, Gemm, time_gemm
+from dieshot.chips.parts.core.array import systolic
+from dieshot.chips.parts.core.fold import DATAFLOWS, Gemm, time_gemm
 
 PYTHON = os.environ.get("DIESHOT_SCALE_SIM_PYTHON") or None
 SEED = 20260

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dieshot.chips.parts.sram import PATTERNS, SramTiming, pattern_addresses, read_one_by_one, read_vectors
+from dieshot.chips.parts.memory.sram import PATTERNS, SramTiming, pattern_addresses, read_one_by_one, read_vectors
 
 N = 1 << 20
 

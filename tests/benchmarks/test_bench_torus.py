@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dieshot.chips.parts.fabric_choice import choose_fabric
+from dieshot.chips.parts.links.fabric_choice import choose_fabric
 from dieshot.simulator.engine.cell import Cell
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.params import LinkParameters, find_document, resolve

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dieshot.chips.mapping.wafer_phase import AllReduce, Y
-from dieshot.chips.parts.line import LineParameters, run
-from dieshot.chips.parts.wafer_lines import program_of
+from dieshot.chips.mapping.wafer.phase import AllReduce, Y
+from dieshot.chips.parts.wafer.line import LineParameters, run
+from dieshot.chips.parts.wafer.line_timing import program_of
 from dieshot.simulator.studies.run import run as run_model
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.dram_channel import ControllerPolicy, DramChannels
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy, DramChannels
 from dieshot.kernels import dram_timing as timing
 from dieshot.kernels.dram import FAR, LATEST
 from dieshot.kernels.dram_advance import REPEATED

@@ -10,8 +10,8 @@ import pytest
 import simpy
 
 from dieshot.chips.parts.activity import ActivityLog
-from dieshot.chips.parts.dram_channel import ControllerPolicy, DramChannels
-from dieshot.chips.parts.hbm import FOREVER, HbmChannels, HbmDesign, hbm_design
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy, DramChannels
+from dieshot.chips.parts.memory.hbm import FOREVER, HbmChannels, HbmDesign, hbm_design
 from dieshot.kernels import dram
 from dieshot.kernels import dram_stack as stack
 from dieshot.simulator.engine.port import Port

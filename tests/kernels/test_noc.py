@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.network import LATEST_CYCLE, MOST_FLITS, Network, RouterParameters, Wiring
+from dieshot.chips.parts.noc.network import LATEST_CYCLE, MOST_FLITS, Network, RouterParameters, Wiring
 from dieshot.kernels import noc_table
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.micro.noc_topology import topology

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dieshot.chips.parts.network import Network, RouterParameters, Wiring
-from dieshot.chips.parts.reserved import ReservedNetwork
+from dieshot.chips.parts.noc.network import Network, RouterParameters, Wiring
+from dieshot.chips.parts.noc.reserved import ReservedNetwork
 from dieshot.kernels import noc_path
 from dieshot.kernels.noc_path import IN_ORDER, LIMIT
 from dieshot.simulator.errors import InputError

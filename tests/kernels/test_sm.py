@@ -10,9 +10,9 @@ from dice import PERIOD_FS, classes_of_ctas, memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.hbm import hbm_design
-from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.hbm import hbm_design
 from dieshot.kernels import sm
 from dieshot.kernels.interval import N_OPEN, close_all
 

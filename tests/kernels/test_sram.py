@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dieshot.chips.parameters.sram import SramParameters, access_energy_fj
-from dieshot.chips.parts.sram import SramTiming, pattern_addresses, read_one_by_one, read_vectors
+from dieshot.chips.parts.memory.sram import SramTiming, pattern_addresses, read_one_by_one, read_vectors
 from dieshot.kernels.sram import LIMIT
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import find_document, resolve

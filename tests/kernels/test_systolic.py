@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.array import bit_serial, digital_in_memory, systolic, time_folds
-from dieshot.chips.parts.fold import DATAFLOWS, Gemm, time_gemm, time_packed_gemm, time_skipping_gemm
+from dieshot.chips.parts.core.array import bit_serial, digital_in_memory, systolic, time_folds
+from dieshot.chips.parts.core.fold import DATAFLOWS, Gemm, time_gemm, time_packed_gemm, time_skipping_gemm
 from dieshot.kernels.systolic import END, FIRST_START, LAST_START, LIMIT, N_STATE, STALL_STATIONARY, STALL_STREAM
 from dieshot.simulator.errors import InputError
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_memory import NaiveDram
 
-from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.memory import DramMemory, NetworkTiming
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.memory import DramMemory, NetworkTiming
 from dieshot.kernels.transfer import LIMIT, N_TRANSFER
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.micro.dram import memory_parameters

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_wavelet import Instruction, Line, Pe
 
-from dieshot.chips.parts.line import (
+from dieshot.chips.parts.wafer.line import (
     CHAIN,
     END,
     MIDDLE,

@@ -9,8 +9,8 @@ import simpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
-from dieshot.chips.parts.schedule import (
+from dieshot.chips.parts.links.collective import Collective, EndpointCosts, LinkNetwork
+from dieshot.chips.parts.links.schedule import (
     ALGORITHMS,
     POWER_OF_TWO,
     SWITCH,

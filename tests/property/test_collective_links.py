@@ -9,8 +9,8 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
-from dieshot.chips.parts.schedule import ALGORITHMS, Plan, Transfer, schedule
+from dieshot.chips.parts.links.collective import Collective, EndpointCosts, LinkNetwork
+from dieshot.chips.parts.links.schedule import ALGORITHMS, Plan, Transfer, schedule
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.micro.topology import chip_graph
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import simpy
 
-from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
-from dieshot.chips.parts.schedule import Plan, schedule
+from dieshot.chips.parts.links.collective import Collective, EndpointCosts, LinkNetwork
+from dieshot.chips.parts.links.schedule import Plan, schedule
 from dieshot.simulator.studies.micro.topology import chip_graph, ring_order
 
 MIB = 1 << 20

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from operators import all_reduce, attentions, gemms, local, narrow_gemms, streams
 
-from dieshot.chips.parts.bound import serial_fs
-from dieshot.chips.parts.die import run_kernel
-from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.hbm import hbm_design
-from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.gpu.bound import serial_fs
+from dieshot.chips.parts.gpu.die import run_kernel
+from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.hbm import hbm_design
 from dieshot.kernels import sm
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.studies.bounds import roofline

@@ -13,13 +13,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dieshot.chips.gpu import Gpu
-from dieshot.chips.mapping import gemm, gemm_tiling
-from dieshot.chips.mapping.weights import WeightLayout
-from dieshot.chips.parts.bound import serial_fs
-from dieshot.chips.parts.die import Outcome, background, n_components, run_kernel
-from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.hbm import hbm_design
-from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.mapping.gpu import gemm, gemm_tiling
+from dieshot.chips.mapping.gpu.weights import WeightLayout
+from dieshot.chips.parts.gpu.bound import serial_fs
+from dieshot.chips.parts.gpu.die import Outcome, background, n_components, run_kernel
+from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.hbm import hbm_design
 from dieshot.kernels import sm
 from dieshot.simulator.engine.cell import BUSY, Activity
 from dieshot.simulator.studies.setup import set_up

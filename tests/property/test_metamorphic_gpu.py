@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from operators import all_reduce, attentions, gemms, local
 
-from dieshot.chips.mapping.lower import kernel_choices
-from dieshot.chips.parts.die import run_kernel
-from dieshot.chips.parts.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.mapping.gpu.lower import kernel_choices
+from dieshot.chips.parts.gpu.die import run_kernel
+from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
 from dieshot.simulator.studies.setup import SystemSetup, set_up
 from dieshot.traces import Operator
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from operators import attentions, gemms, streams
 
-from dieshot.chips.parts.systolic_die import DMA, MXU, N_LINES
+from dieshot.chips.parts.systolic.die import DMA, MXU, N_LINES
 from dieshot.chips.systolic import Systolic, SystolicState
 from dieshot.simulator.engine.cell import Cell
 from dieshot.simulator.log.total import totals

@@ -12,15 +12,15 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.clique import FullyLinked
-from dieshot.chips.parts.collective import Collective, EndpointCosts, LinkNetwork
-from dieshot.chips.parts.direct_fabric import LinkTimes
-from dieshot.chips.parts.fabric import FLAG_BYTES, SwitchedFabric
-from dieshot.chips.parts.fabric_choice import choose_fabric
-from dieshot.chips.parts.grid import Grid
-from dieshot.chips.parts.grid_schedule import Line, Stage, copies_plan, grid_plan, stages_along
-from dieshot.chips.parts.schedule import Plan, Transfer
-from dieshot.chips.parts.torus import Torus
+from dieshot.chips.parts.links.clique import FullyLinked
+from dieshot.chips.parts.links.collective import Collective, EndpointCosts, LinkNetwork
+from dieshot.chips.parts.links.direct_fabric import LinkTimes
+from dieshot.chips.parts.links.fabric import FLAG_BYTES, SwitchedFabric
+from dieshot.chips.parts.links.fabric_choice import choose_fabric
+from dieshot.chips.parts.links.grid import Grid
+from dieshot.chips.parts.links.grid_schedule import Line, Stage, copies_plan, grid_plan, stages_along
+from dieshot.chips.parts.links.schedule import Plan, Transfer
+from dieshot.chips.parts.links.torus import Torus
 from dieshot.simulator.engine.cell import BUSY, Cell
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.engine.fabric import Fabric, LocalCosts

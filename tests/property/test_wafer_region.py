@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_wavelet import Instruction, Line, Pe
 
-from dieshot.chips.mapping.wafer_phase import AllReduce, Multicast, Neighbour, Phase, Region, Rounds, Shift, Work, X, Y
-from dieshot.chips.parts.line import LineParameters, LineProgram, run
-from dieshot.chips.parts.pe_region import PeRegion
-from dieshot.chips.parts.wafer_lines import program_of
-from dieshot.chips.parts.wafer_log import N_LINES, SAMPLES, RegionLog
+from dieshot.chips.mapping.wafer.phase import AllReduce, Multicast, Neighbour, Phase, Region, Rounds, Shift, Work, X, Y
+from dieshot.chips.parts.wafer.line import LineParameters, LineProgram, run
+from dieshot.chips.parts.wafer.line_timing import program_of
+from dieshot.chips.parts.wafer.pe_region import PeRegion
+from dieshot.chips.parts.wafer.sample import N_LINES, SAMPLES, RegionLog
 from dieshot.kernels import wavelet_table as k
 from dieshot.simulator.engine.cell import STATES
 

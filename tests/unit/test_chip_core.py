@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_memory import RateMemory
 
-from dieshot.chips.parts.array import systolic
-from dieshot.chips.parts.core import BankTiming, CoreRun, CoreTiming, run_gemm, vector_cycles
-from dieshot.chips.parts.dram_channel import ControllerPolicy
-from dieshot.chips.parts.fold import DATAFLOWS, Gemm, time_gemm
-from dieshot.chips.parts.memory import DramMemory, NetworkTiming
-from dieshot.chips.parts.tiling import LAYOUTS
+from dieshot.chips.parts.core.array import systolic
+from dieshot.chips.parts.core.core import BankTiming, CoreRun, CoreTiming, run_gemm, vector_cycles
+from dieshot.chips.parts.core.fold import DATAFLOWS, Gemm, time_gemm
+from dieshot.chips.parts.core.tiling import LAYOUTS
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.memory import DramMemory, NetworkTiming
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.micro.dram import memory_parameters
 

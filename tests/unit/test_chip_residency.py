@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dieshot.chips.mapping.residency import L2Contents
+from dieshot.chips.mapping.gpu.residency import L2Contents
 from dieshot.traces import PREVIOUS, RESIDUAL, Operator
 
 CAPACITY_BYTES = 30

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from operators import operator
 
-from dieshot.chips.mapping.wafer_phase import Region
-from dieshot.chips.mapping.wafer_place import place
-from dieshot.chips.parts.wafer_log import MESH_X, MESH_Y, SAMPLES, SRAM, VECTOR
+from dieshot.chips.mapping.wafer.phase import Region
+from dieshot.chips.mapping.wafer.place import place
+from dieshot.chips.parts.wafer.sample import MESH_X, MESH_Y, SAMPLES, SRAM, VECTOR
 from dieshot.chips.wafer import Wafer, WaferState
 from dieshot.simulator.engine.cell import Cell
 from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome, UnsupportedError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dieshot.chips.gpu import Gpu
-from dieshot.chips.mapping.weights import WeightLayout
+from dieshot.chips.mapping.gpu.weights import WeightLayout
 from dieshot.simulator.engine.cell import BUSY
 from dieshot.simulator.engine.chip import OperatorOutcome
 from dieshot.simulator.studies.bounds import roofline

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.grid import Grid, grid_of
+from dieshot.chips.parts.links.grid import Grid, grid_of
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import LinkParameters, find_document, resolve
 

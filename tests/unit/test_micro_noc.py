@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.network import Network, RouterParameters, Wiring
-from dieshot.chips.parts.reserved import ReservedNetwork
+from dieshot.chips.parts.noc.network import Network, RouterParameters, Wiring
+from dieshot.chips.parts.noc.reserved import ReservedNetwork
 from dieshot.kernels import noc_path
 from dieshot.simulator.cli.main import main
 from dieshot.simulator.errors import InputError

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dieshot.chips.parts.network import Network, RouterParameters, Wiring
+from dieshot.chips.parts.noc.network import Network, RouterParameters, Wiring
 from dieshot.simulator.cli.main import main
 from dieshot.simulator.studies.micro.noc import noc
 from dieshot.simulator.studies.micro.noc_bound import bounds, channel_loads

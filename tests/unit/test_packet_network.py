@@ -10,8 +10,8 @@ import simpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dieshot.chips.parts.network import Network, NetworkState, RouterParameters, Wiring
-from dieshot.chips.parts.packet_network import ARRIVED_FS, ARRIVED_TAG, PacketNetwork, Window
+from dieshot.chips.parts.noc.network import Network, NetworkState, RouterParameters, Wiring
+from dieshot.chips.parts.noc.packet_network import ARRIVED_FS, ARRIVED_TAG, PacketNetwork, Window
 from dieshot.kernels import noc_table
 from dieshot.simulator.engine.port import Port
 from dieshot.simulator.errors import InputError

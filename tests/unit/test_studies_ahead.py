@@ -4,9 +4,9 @@ from collections.abc import Hashable
 
 import pytest
 
-from dieshot.chips.mapping.ahead import region_starts
-from dieshot.chips.mapping.library import Library
-from dieshot.chips.mapping.lower import COLLECTIVES, Choice, region_key
+from dieshot.chips.mapping.gpu.ahead import region_starts
+from dieshot.chips.mapping.gpu.library import Library
+from dieshot.chips.mapping.gpu.lower import COLLECTIVES, Choice, region_key
 from dieshot.simulator.studies.setup import set_up
 from dieshot.simulator.studies.split import Degrees, split
 from dieshot.simulator.studies.trace import trace

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from operators import operator
 
-from dieshot.chips.mapping.systolic_lower import joined, plans
-from dieshot.chips.mapping.systolic_machine import Plan, step_row
-from dieshot.chips.parts.array import time_folds
-from dieshot.chips.parts.systolic_die import DMA, MXU, VECTOR, run_program
+from dieshot.chips.mapping.systolic.lower import joined, plans
+from dieshot.chips.mapping.systolic.machine import Plan, step_row
+from dieshot.chips.parts.core.array import time_folds
+from dieshot.chips.parts.systolic.die import DMA, MXU, VECTOR, run_program
 from dieshot.chips.systolic import Systolic, SystolicState
 from dieshot.kernels.systolic import FIRST_START, INTERVAL, LAST_START, N_FOLD, N_STATE
 from dieshot.simulator.engine.cell import BUSY

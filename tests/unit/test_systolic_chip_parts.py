@@ -8,10 +8,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from dieshot.chips.mapping.systolic_machine import step_row
-from dieshot.chips.parts.core_program import CoreProgram, SystolicTiming
-from dieshot.chips.parts.lane_log import LaneLog
-from dieshot.chips.parts.systolic_die import DMA, MXU, SEQUENCER, VECTOR, VMEM, ProgramRun, run_program
+from dieshot.chips.mapping.systolic.machine import step_row
+from dieshot.chips.parts.systolic.core_program import CoreProgram, SystolicTiming
+from dieshot.chips.parts.systolic.die import DMA, MXU, SEQUENCER, VECTOR, VMEM, ProgramRun, run_program
+from dieshot.chips.parts.systolic.lane_log import LaneLog
 from dieshot.chips.systolic import Systolic
 from dieshot.simulator.engine.cell import BUSY, STALL_CREDIT, STALL_LAUNCH, STALL_LINK, STALL_MEMORY, STALL_OPERAND
 from dieshot.simulator.studies.setup import set_up

@@ -7,10 +7,10 @@ from functools import cache
 import pytest
 from operators import operator
 
-from dieshot.chips.mapping.wafer_decode import Vectors, wavelets
-from dieshot.chips.mapping.wafer_pe import PeModel, joined
-from dieshot.chips.mapping.wafer_phase import AllReduce, Neighbour, Region, Work, X, Y
-from dieshot.chips.mapping.wafer_prefill import Grid
+from dieshot.chips.mapping.wafer.decode import Vectors, wavelets
+from dieshot.chips.mapping.wafer.pe import PeModel, joined
+from dieshot.chips.mapping.wafer.phase import AllReduce, Neighbour, Region, Work, X, Y
+from dieshot.chips.mapping.wafer.prefill import Grid
 from dieshot.chips.parameters.wafer import WaferParameters
 from dieshot.simulator.studies.setup import set_up
 

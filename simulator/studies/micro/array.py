@@ -50,8 +50,8 @@ def array(
     refuse_outside("switch", switch_cycles, 0, LARGEST_EXTENT)
     refuse_outside("bits", operand_bits, 1, 1024)
     refuse_outside("tiles", n_stored_tiles, 1, LARGEST_EXTENT)
-    parts: Any = importlib.import_module("dieshot.chips.parts.array")
-    folds: Any = importlib.import_module("dieshot.chips.parts.fold")
+    parts: Any = importlib.import_module("dieshot.chips.parts.core.array")
+    folds: Any = importlib.import_module("dieshot.chips.parts.core.fold")
     built = parts.systolic(rows, columns, overlap, buffers, switch_cycles)
     if kind == "bit_serial":
         built = parts.bit_serial(built, operand_bits)

@@ -75,7 +75,7 @@ def collective(
     n_chunks: pieces in a pipeline. `model` says which of the two it was, `assumed` the link's parameters that it leans
     on and nobody published, `fitted` those fitted to measurements. Energy is that of the payload.
     """
-    schedules = importlib.import_module("dieshot.chips.parts.schedule")
+    schedules = importlib.import_module("dieshot.chips.parts.links.schedule")
     known = schedules.ALGORITHMS
     if kind not in known:
         raise InputError("unknown collective", value=kind, expected=listed(known), nearest=nearest_name(kind, known))
@@ -130,7 +130,7 @@ def _own_topology(link: LinkParameters, n_system: int, n_chips: int | None) -> t
     """Return the topology of some (None: all) of a system's chips, and the neighbours that their links are made for."""
     if link.topology in ("switch", "full"):
         return f"{link.topology}:{n_chips or n_system}", link.max_chips - 1 if link.topology == "full" else None
-    whole = importlib.import_module("dieshot.chips.parts.grid").grid_of(link, n_system)
+    whole = importlib.import_module("dieshot.chips.parts.links.grid").grid_of(link, n_system)
     grid = whole.part(n_chips or n_system)
     if grid is None:
         raise InputError(f"no box of {link.name}", key="--chips", value=n_chips, expected=f"a box in {whole.topology}")
@@ -183,8 +183,8 @@ def _obstacle(schedules: Any, question: Question, algorithm: str) -> str | None:
 
 def _run(question: Question, algorithm: str) -> dict[str, Any]:
     """Return {time_fs, lanes} of one algorithm; chips start after they have told each other that they are ready."""
-    parts = importlib.import_module("dieshot.chips.parts.collective")
-    schedules = importlib.import_module("dieshot.chips.parts.schedule")
+    parts = importlib.import_module("dieshot.chips.parts.links.collective")
+    schedules = importlib.import_module("dieshot.chips.parts.links.schedule")
     simpy = importlib.import_module("simpy")
     env = simpy.Environment()
     network = parts.LinkNetwork(env, _graph(question, algorithm))

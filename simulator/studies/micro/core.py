@@ -53,7 +53,7 @@ def core_gemm(array: Any, gemm: Any, dataflow: str, words: dict[str, int], choic
     _refuse_too_long(array, gemm, dataflow, words)
     if not 1 <= choice.cores <= MOST_CORES:
         raise InputError("out of range", key="cores", value=choice.cores, expected=f"1 to {MOST_CORES}")
-    cores: Any = importlib.import_module("dieshot.chips.parts.core")
+    cores: Any = importlib.import_module("dieshot.chips.parts.core.core")
     cycle_fs = round(FEMTOSECONDS / in_base("clock", choice.clock, "Hz", "1GHz", 10**3, 10**12))
     scratchpad_bytes = int(in_base("scratchpad", choice.scratchpad, "B", "32MiB", 1, MOST_SCRATCHPAD_BYTES))
     timing = cores.CoreTiming(
@@ -99,8 +99,8 @@ def _refuse_too_long(array: Any, gemm: Any, dataflow: str, words: dict[str, int]
 
 
 def _memory(choice: CoreChoice) -> Any:
-    memories: Any = importlib.import_module("dieshot.chips.parts.memory")
-    channels: Any = importlib.import_module("dieshot.chips.parts.dram_channel")
+    memories: Any = importlib.import_module("dieshot.chips.parts.memory.memory")
+    channels: Any = importlib.import_module("dieshot.chips.parts.memory.dram_channel")
     counted = re.fullmatch(r"(\d{1,4})x(.+)", choice.memory)
     parameters = memory_parameters(counted[2] if counted else choice.memory)
     n_channels = int(counted[1]) if counted else parameters.geometry.n_channels

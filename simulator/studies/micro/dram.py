@@ -66,7 +66,7 @@ def micro_dram(
     cycles: command-bus ticks until the last request was accepted. InputError on nonsense.
     """
     _check(pattern, n, read_fraction, requesters, load, seed)
-    channel_module = importlib.import_module("dieshot.chips.parts.dram_channel")
+    channel_module = importlib.import_module("dieshot.chips.parts.memory.dram_channel")
     policy = channel_module.ControllerPolicy(
         scheduler, queue, refresh, page, mapping, channels, 4 * channels, bank_queue, forward
     )

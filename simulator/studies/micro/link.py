@@ -59,7 +59,7 @@ def link(
 def _measure(
     parameters: LinkParameters, bytes_: int, n: int, load: float, arrivals: str, level: str, n_senders: int, seed: int
 ) -> dict[str, Any]:
-    part = importlib.import_module("dieshot.chips.parts.channel")
+    part = importlib.import_module("dieshot.chips.parts.links.channel")
     timing = part.channel_timing(parameters)
     n_flits = math.ceil(bytes_ / (parameters.protocol_efficiency * timing.flit_bytes))
     service_fs = n_flits * timing.flit_fs

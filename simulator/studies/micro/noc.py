@@ -89,7 +89,7 @@ def measure(shape: Topology, network: Any, load: Load, routing: str = "wormhole"
     else:
         order = np.argsort(packets[:, 0], kind="stable")
         sources, packets = sources[order], np.ascontiguousarray(packets[order])
-        reserved = importlib.import_module("dieshot.chips.parts.reserved").ReservedNetwork(network)
+        reserved = importlib.import_module("dieshot.chips.parts.noc.reserved").ReservedNetwork(network)
         entered, arrived = reserved.reserve(routing, sources, packets).T
         end_cycle = int(arrived.max(initial=0))
         ejected = int(packets[(arrived >= start) & (arrived < stop), 2].sum())
@@ -187,7 +187,7 @@ def _energy(record: dict[str, Any], flit_bytes: int, link_mm: float | None) -> d
 
 
 def _build(shape: Topology, vcs: int, buffer: int, speedup: int, early: bool) -> Any:
-    part = importlib.import_module("dieshot.chips.parts.network")
+    part = importlib.import_module("dieshot.chips.parts.noc.network")
     parameters = part.RouterParameters(
         n_vcs=vcs, buffer_flits=buffer, input_speedup=speedup, waits_for_tail_credit=not early
     )
@@ -201,7 +201,7 @@ def _build(shape: Topology, vcs: int, buffer: int, speedup: int, early: bool) ->
 
 
 def _tree(network: Any, pattern: str, flits: int) -> dict[str, Any]:
-    reserved = importlib.import_module("dieshot.chips.parts.reserved").ReservedNetwork(network)
+    reserved = importlib.import_module("dieshot.chips.parts.noc.reserved").ReservedNetwork(network)
     everyone = list(range(network.n_terminals))
     hops = network.hops()[0] if pattern == "broadcast" else network.hops()[:, 0]
     if pattern == "broadcast":

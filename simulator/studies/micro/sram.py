@@ -38,7 +38,7 @@ def sram(
     """
     width_bytes, capacity_bytes = parse_bytes("width", width), parse_bytes("capacity", capacity)
     access_bytes = width_bytes if access is None else parse_bytes("access", access)
-    parts: Any = importlib.import_module("dieshot.chips.parts.sram")
+    parts: Any = importlib.import_module("dieshot.chips.parts.memory.sram")
     energies: Any = importlib.import_module("dieshot.chips.parameters.sram")
     if pattern not in parts.PATTERNS:
         nearest = nearest_name(pattern, parts.PATTERNS)

@@ -33,7 +33,7 @@ def chip_graph(topology: str, fs_per_mib: int, latency_fs: int) -> nx.DiGraph[in
     each joined to all, so as much goes up as comes in. `dragonfly:5x4`: 5 groups of 4 switches of one chip, all joined
     to all in a group, and each pair of groups by a link between two of their switches in turn. Nodes are chips 0.. and
     switches -1, -2, ..; every edge has `fs_per_mib` (one direction) and `latency_fs` (of one edge), in a grid also
-    `prefer` (see chips.parts.collective). InputError with the nearest name for anything else.
+    `prefer` (see chips.parts.links.collective). InputError with the nearest name for anything else.
     """
     shape, sides = parse_topology(topology)
     graph: nx.DiGraph[int] = nx.DiGraph()

@@ -1,0 +1,1 @@
+"""Operators to kernels of a GPU: tilings, splits, what stays in the L2."""

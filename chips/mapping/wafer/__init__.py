@@ -1,0 +1,1 @@
+"""Operators to phases of regions of PEs, and regions to a wafer."""

@@ -1,0 +1,1 @@
+"""Systolic arrays, and cores with a scratchpad."""

@@ -1,0 +1,1 @@
+"""Parts of a GPU's die."""

@@ -1,0 +1,1 @@
+"""Links between chips, the fabrics that they make, and collectives on them."""

@@ -1,0 +1,1 @@
+"""Memories: DRAM stacks and channels, SRAM banks."""

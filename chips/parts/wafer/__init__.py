@@ -1,0 +1,1 @@
+"""Parts of a wafer: lines of PEs and regions of them."""
