@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
-from dieshot.chips.mapping.static_compile import Compiler
-from dieshot.chips.mapping.static_machine import StaticMachine, machine_of
-from dieshot.chips.mapping.static_schedule import Program
-from dieshot.chips.mapping.static_stretch import Piece, most_tokens, total_tokens
+from dieshot.chips.mapping.static.compile import Compiler
+from dieshot.chips.mapping.static.machine import StaticMachine, machine_of
+from dieshot.chips.mapping.static.schedule import Program
+from dieshot.chips.mapping.static.stretch import Piece, most_tokens, total_tokens
 from dieshot.chips.parameters.static_dataflow import StaticDataflowParameters, check_feasible
-from dieshot.chips.parts.static_die import run_program
-from dieshot.chips.parts.static_log import Lines, cut_program
-from dieshot.chips.parts.static_part import ScheduleViolation
+from dieshot.chips.parts.static.die import run_program
+from dieshot.chips.parts.static.log import Lines, cut_program
+from dieshot.chips.parts.static.part import ScheduleViolation
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.fabric import LocalCosts

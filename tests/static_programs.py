@@ -8,9 +8,9 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from dieshot.chips.mapping.static_compile import Compiler
-from dieshot.chips.mapping.static_machine import LinkTiming, StaticMachine, machine_of
-from dieshot.chips.mapping.static_schedule import Program
+from dieshot.chips.mapping.static.compile import Compiler
+from dieshot.chips.mapping.static.machine import LinkTiming, StaticMachine, machine_of
+from dieshot.chips.mapping.static.schedule import Program
 from dieshot.chips.parameters.static_dataflow import StaticDataflowParameters
 from dieshot.simulator.params import LinkParameters, find_document, resolve
 from dieshot.traces import Operator

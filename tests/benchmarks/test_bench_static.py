@@ -6,7 +6,7 @@ from typing import Any
 
 from static_programs import layer, lpu_machine, programs
 
-from dieshot.chips.parts.static_die import run_program
+from dieshot.chips.parts.static.die import run_program
 from dieshot.kernels.static_program import R_N
 
 LAYER = layer(1, 8192, 1792, 4, 128, 1100, "w8a16", 16)

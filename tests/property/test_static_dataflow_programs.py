@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from naive_static import NaiveChip, Wrong
 from static_programs import layer, lpu_machine, programs, small_machine, stretches
 
-from dieshot.chips.mapping.static_schedule import Program
-from dieshot.chips.parts.static_die import run_program
-from dieshot.chips.parts.static_part import ScheduleViolation
+from dieshot.chips.mapping.static.schedule import Program
+from dieshot.chips.parts.static.die import run_program
+from dieshot.chips.parts.static.part import ScheduleViolation
 from dieshot.kernels.static_program import INSTALL, R_N, R_OP, R_START
 from dieshot.simulator.engine.cell import BUSY
 

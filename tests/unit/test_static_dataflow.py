@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from static_programs import GROUP, layer, link, lpu, lpu_machine, programs
 
-from dieshot.chips.mapping.static_compile import Compiler
-from dieshot.chips.mapping.static_resource import Choice, Need, Resources
+from dieshot.chips.mapping.static.compile import Compiler
+from dieshot.chips.mapping.static.resource import Choice, Need, Resources
 from dieshot.chips.parameters.static_dataflow import check_feasible, n_queues
-from dieshot.chips.parts.static_die import run_program
+from dieshot.chips.parts.static.die import run_program
 from dieshot.chips.static_dataflow import StaticDataflow
 from dieshot.simulator.cli.main import main
 from dieshot.simulator.engine.chip import InfeasibleError, UnsupportedError

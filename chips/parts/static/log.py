@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dieshot.chips.mapping.static_machine import StaticMachine
+from dieshot.chips.mapping.static.machine import StaticMachine
 from dieshot.kernels.static_program import (
     ACTIVATE,
     EMIT,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dieshot.chips.mapping.static_machine import StaticMachine
-from dieshot.chips.mapping.static_resource import Need, Resources
-from dieshot.chips.mapping.static_sram import Buffer, Preload, Sram
+from dieshot.chips.mapping.static.machine import StaticMachine
+from dieshot.chips.mapping.static.resource import Need, Resources
+from dieshot.chips.mapping.static.sram import Buffer, Preload, Sram
 from dieshot.kernels.static_program import N_ROW, READ, WRITE
 
 Int64 = NDArray[np.int64]

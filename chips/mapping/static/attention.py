@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dieshot.chips.mapping.static_lower import PASS_COST, PLANE_COST, Cache, Lower, Lowering, Tensor
-from dieshot.chips.mapping.static_matrix import activate, append_vectors, load, resident, sums
-from dieshot.chips.mapping.static_pointwise import across_lanes, ones
-from dieshot.chips.mapping.static_sram import Buffer
-from dieshot.chips.mapping.static_vector import Input, Permuted, Rows, Step, Sums, vector_pass
+from dieshot.chips.mapping.static.lower import PASS_COST, PLANE_COST, Cache, Lower, Lowering, Tensor
+from dieshot.chips.mapping.static.matrix import activate, append_vectors, load, resident, sums
+from dieshot.chips.mapping.static.pointwise import across_lanes, ones
+from dieshot.chips.mapping.static.sram import Buffer
+from dieshot.chips.mapping.static.vector import Input, Permuted, Rows, Step, Sums, vector_pass
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.traces.dtype import DTYPE_BITS
 from dieshot.traces.operator import Operator

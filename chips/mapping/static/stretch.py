@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dieshot.chips.mapping.static_machine import StaticMachine
+from dieshot.chips.mapping.static.machine import StaticMachine
 from dieshot.traces.operator import Operator
 
 COLLECTIVES = frozenset({"all_reduce", "all_gather", "send_recv"})

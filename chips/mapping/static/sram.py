@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dieshot.chips.mapping.static_machine import StaticMachine
+from dieshot.chips.mapping.static.machine import StaticMachine
 from dieshot.simulator.engine.chip import UnsupportedError
 
 Int64 = NDArray[np.int64]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dieshot.chips.mapping.static_schedule import Schedule
-from dieshot.chips.mapping.static_sram import Buffer
-from dieshot.chips.mapping.static_transfer import link_of, transfer
-from dieshot.chips.mapping.static_vector import Input, Rows, Step, vector_pass
+from dieshot.chips.mapping.static.schedule import Schedule
+from dieshot.chips.mapping.static.sram import Buffer
+from dieshot.chips.mapping.static.transfer import link_of, transfer
+from dieshot.chips.mapping.static.vector import Input, Rows, Step, vector_pass
 from dieshot.simulator.engine.chip import UnsupportedError
 
 PIECES = 8  # a share is added up in so many pieces, so that sums leave while copies still come

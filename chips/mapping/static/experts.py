@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dieshot.chips.mapping.static_gemm import Product
-from dieshot.chips.mapping.static_lower import Lower, Lowering, Tensor, element_bytes
-from dieshot.chips.mapping.static_pointwise import across_lanes
-from dieshot.chips.mapping.static_vector import Input, Rows, Step
+from dieshot.chips.mapping.static.gemm import Product
+from dieshot.chips.mapping.static.lower import Lower, Lowering, Tensor, element_bytes
+from dieshot.chips.mapping.static.pointwise import across_lanes
+from dieshot.chips.mapping.static.vector import Input, Rows, Step
 from dieshot.traces.dtype import DTYPE_BITS
 from dieshot.traces.operator import Operator
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dieshot.chips.mapping.static_lower import (
+from dieshot.chips.mapping.static.lower import (
     PLANE_COST,
     Lower,
     Lowering,
@@ -12,10 +12,10 @@ from dieshot.chips.mapping.static_lower import (
     element_bytes,
     plane_format,
 )
-from dieshot.chips.mapping.static_machine import PLANES_A_HEMISPHERE
-from dieshot.chips.mapping.static_matrix import activate, load, resident, sums
-from dieshot.chips.mapping.static_sram import Buffer
-from dieshot.chips.mapping.static_vector import Input, Rows, Step, Sums, vector_pass
+from dieshot.chips.mapping.static.machine import PLANES_A_HEMISPHERE
+from dieshot.chips.mapping.static.matrix import activate, load, resident, sums
+from dieshot.chips.mapping.static.sram import Buffer
+from dieshot.chips.mapping.static.vector import Input, Rows, Step, Sums, vector_pass
 from dieshot.traces.operator import Operator
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dieshot.chips.mapping.static_machine import LinkTiming
-from dieshot.chips.mapping.static_resource import Choice, Need
-from dieshot.chips.mapping.static_schedule import Schedule, buffer_group
-from dieshot.chips.mapping.static_vector import PUT_LATENCY, Rows
+from dieshot.chips.mapping.static.machine import LinkTiming
+from dieshot.chips.mapping.static.resource import Choice, Need
+from dieshot.chips.mapping.static.schedule import Schedule, buffer_group
+from dieshot.chips.mapping.static.vector import PUT_LATENCY, Rows
 from dieshot.kernels.static_program import RECEIVE, SEND
 from dieshot.simulator.engine.chip import UnsupportedError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import networkx as nx
 
-from dieshot.chips.mapping.static_schedule import Schedule
+from dieshot.chips.mapping.static.schedule import Schedule
 
 
 @dataclass

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dieshot.chips.mapping.static_resource import Choice, Need
-from dieshot.chips.mapping.static_schedule import Group, Schedule, buffer_group
-from dieshot.chips.mapping.static_sram import Buffer
+from dieshot.chips.mapping.static.resource import Choice, Need
+from dieshot.chips.mapping.static.schedule import Group, Schedule, buffer_group
+from dieshot.chips.mapping.static.sram import Buffer
 from dieshot.kernels.static_program import EMIT, PERMUTE, VECTOR
 
 PUT_LATENCY = 1  # from a unit's last register to the stream register beside it

@@ -9,10 +9,10 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from dieshot.chips.mapping.static_machine import StaticMachine
-from dieshot.chips.mapping.static_schedule import Program
-from dieshot.chips.parts.static_log import Lines, activity_of
-from dieshot.chips.parts.static_part import Rows, StaticPart
+from dieshot.chips.mapping.static.machine import StaticMachine
+from dieshot.chips.mapping.static.schedule import Program
+from dieshot.chips.parts.static.log import Lines, activity_of
+from dieshot.chips.parts.static.part import Rows, StaticPart
 from dieshot.kernels import static_check as check
 from dieshot.kernels.static_program import (
     ACTIVATE,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from dieshot.chips.mapping.static_attention import LOWER_ATTENTION
-from dieshot.chips.mapping.static_experts import LOWER_EXPERTS
-from dieshot.chips.mapping.static_gemm import LOWER_GEMM
-from dieshot.chips.mapping.static_lower import Lowering
-from dieshot.chips.mapping.static_machine import StaticMachine
-from dieshot.chips.mapping.static_pointwise import LOWER_POINTWISE
-from dieshot.chips.mapping.static_schedule import Program, Schedule
-from dieshot.chips.mapping.static_sram import NoRoomError
-from dieshot.chips.mapping.static_stretch import Piece, most_tokens, pieces_of, total_tokens
+from dieshot.chips.mapping.static.attention import LOWER_ATTENTION
+from dieshot.chips.mapping.static.experts import LOWER_EXPERTS
+from dieshot.chips.mapping.static.gemm import LOWER_GEMM
+from dieshot.chips.mapping.static.lower import Lowering
+from dieshot.chips.mapping.static.machine import StaticMachine
+from dieshot.chips.mapping.static.pointwise import LOWER_POINTWISE
+from dieshot.chips.mapping.static.schedule import Program, Schedule
+from dieshot.chips.mapping.static.sram import NoRoomError
+from dieshot.chips.mapping.static.stretch import Piece, most_tokens, pieces_of, total_tokens
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.traces.operator import Operator
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dieshot.chips.mapping.static_resource import Choice, Need
-from dieshot.chips.mapping.static_schedule import Group, Schedule, buffer_group
-from dieshot.chips.mapping.static_vector import Rows, Sums
+from dieshot.chips.mapping.static.resource import Choice, Need
+from dieshot.chips.mapping.static.schedule import Group, Schedule, buffer_group
+from dieshot.chips.mapping.static.vector import Rows, Sums
 from dieshot.kernels.static_program import ACTIVATE, INSTALL, LOAD, VECTOR
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dieshot.chips.mapping.static_matrix import Resident
-from dieshot.chips.mapping.static_schedule import Schedule
-from dieshot.chips.mapping.static_sram import Buffer
-from dieshot.chips.mapping.static_stretch import Piece, total_tokens
-from dieshot.chips.mapping.static_task import Tasks
-from dieshot.chips.mapping.static_vector import Input, Step, vector_pass
+from dieshot.chips.mapping.static.matrix import Resident
+from dieshot.chips.mapping.static.schedule import Schedule
+from dieshot.chips.mapping.static.sram import Buffer
+from dieshot.chips.mapping.static.stretch import Piece, total_tokens
+from dieshot.chips.mapping.static.task import Tasks
+from dieshot.chips.mapping.static.vector import Input, Step, vector_pass
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.traces.dtype import DTYPE_BITS
 from dieshot.traces.operator import RESIDUAL, Operator

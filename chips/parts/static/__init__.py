@@ -1,0 +1,1 @@
+"""Parts of a statically scheduled chip, which act out a program and check it."""
