@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dieshot.chips.mapping.attention_dims import AttentionDims
 from dieshot.chips.mapping.gpu.machine import DTYPE_BYTES, GROUP_ROWS, GpuMachine
 from dieshot.chips.mapping.gpu.stream import StreamShape
 from dieshot.chips.mapping.gpu.stream import build as build_stream
@@ -26,26 +27,16 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class AttentionShape:
-    """One layer's attention on one GPU: `q_len` queries at the end of `kv_len` keys, a sequence each of `batch`."""
+class AttentionShape(AttentionDims):
+    """One layer's attention on one GPU, and what of its operands the L2 holds."""
 
-    batch: int
-    q_len: int
-    kv_len: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    causal: bool
-    window: int
-    dtype: str
-    kv_dtype: str
     resident_q_bytes: int = 0
     resident_kv_bytes: int = 0
 
     @property
     def rows_per_kv_head(self) -> int:
         """Query rows that share one KV head's keys."""
-        return self.q_len * (self.heads // self.kv_heads)
+        return self.q_len * self.group
 
     @property
     def is_decode(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
+from dieshot.chips.mapping.attention_dims import attention_dims
 from dieshot.chips.mapping.gpu import attention, gemm, gemm_tiling, stream
 from dieshot.chips.mapping.gpu.machine import DTYPE_BYTES, GpuMachine
 from dieshot.chips.mapping.gpu.weights import WeightLayout
@@ -98,16 +99,7 @@ def attention_shape(operator: Operator, resident_bytes: int) -> attention.Attent
     dims = operator.dims
     q_bytes = dims["batch"] * dims["q_len"] * dims["heads"] * dims["head_dim"] * DTYPE_BYTES[operator.dtype]
     return attention.AttentionShape(
-        batch=dims["batch"],
-        q_len=dims["q_len"],
-        kv_len=dims["kv_len"],
-        heads=dims["heads"],
-        kv_heads=dims["kv_heads"],
-        head_dim=dims["head_dim"],
-        causal=bool(dims["causal"]),
-        window=dims["window"],
-        dtype=operator.dtype,
-        kv_dtype=operator.kv_dtype or operator.dtype,
+        **attention_dims(operator),
         resident_q_bytes=min(resident_bytes, q_bytes),
         resident_kv_bytes=max(0, resident_bytes - q_bytes),
     )

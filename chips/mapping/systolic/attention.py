@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from dieshot.chips.mapping.attention_dims import AttentionDims
 from dieshot.chips.mapping.systolic.gemm import BLOCK_SHARE, TILE_FACTORS
 from dieshot.chips.mapping.systolic.machine import ACCUMULATOR_BYTES, Plan, Rows, SystolicMachine, stacked, step_row
 from dieshot.chips.parts.systolic.core_program import AFTER, GATED, HOLD, LOAD, NONE, STORE
@@ -18,27 +19,12 @@ from dieshot.traces.dtype import DTYPE_BITS, bytes_of
 
 
 @dataclass(frozen=True, slots=True)
-class AttentionShape:
-    """One layer's attention on one chip: `q_len` queries at the end of `kv_len` keys, a sequence each of `batch`."""
+class AttentionShape(AttentionDims):
+    """One layer's attention on one chip; from_cache: whether keys are read from the cache or come from before."""
 
-    batch: int
-    q_len: int
-    kv_len: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    causal: bool
-    window: int
-    dtype: str
-    kv_dtype: str
     from_cache: bool
     input_bytes: int
     output_bytes: int
-
-    @property
-    def group(self) -> int:
-        """Query heads that share one KV head."""
-        return self.heads // self.kv_heads
 
 
 @dataclass(frozen=True, slots=True)

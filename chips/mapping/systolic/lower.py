@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from dieshot.chips.mapping.attention_dims import attention_dims
 from dieshot.chips.mapping.systolic import attention, gemm, vector
 from dieshot.chips.mapping.systolic.machine import Plan, Rows, SystolicMachine
 from dieshot.chips.parts.systolic.core_program import AFTER, HOLD, NONE, OPERATOR, CoreProgram
@@ -81,18 +82,8 @@ def gemm_shape(machine: SystolicMachine, operator: Operator) -> gemm.GemmShape:
 
 def attention_shape(operator: Operator) -> attention.AttentionShape:
     """Return the shape of an attention operator."""
-    dims = operator.dims
     return attention.AttentionShape(
-        batch=dims["batch"],
-        q_len=dims["q_len"],
-        kv_len=dims["kv_len"],
-        heads=dims["heads"],
-        kv_heads=dims["kv_heads"],
-        head_dim=dims["head_dim"],
-        causal=bool(dims["causal"]),
-        window=dims["window"],
-        dtype=operator.dtype,
-        kv_dtype=operator.kv_dtype or operator.dtype,
+        **attention_dims(operator),
         from_cache=operator.kv_dtype is not None,
         input_bytes=operator.input_bytes,
         output_bytes=operator.output_bytes,
