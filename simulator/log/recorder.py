@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dieshot.simulator.engine.cell import STATES, Cell, ComponentSpec, Placement
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.log import schema
-from dieshot.simulator.log.expand import sort_activity
+from dieshot.simulator.log.expand import Int64, sort_activity
 from dieshot.simulator.log.fault import activity_fault, placement_fault
 from dieshot.simulator.log.image import canonical_image, dataset_filters, image_of, memory_file, put_on_disk
 from dieshot.simulator.log.key import key_digest
@@ -133,19 +133,24 @@ class Recorder:
 
     def add_placements(self, placements: Sequence[Placement]) -> None:
         """Record where cells are placed in time; ValueError for a cell, stage or time that cannot be."""
-        columns = {
-            name: np.fromiter((getattr(placement, name) for placement in placements), np.int64, len(placements))
-            for name in schema.PLACEMENTS
-        }
+        self.add_placement_columns(
+            {
+                name: np.fromiter((getattr(placement, name) for placement in placements), np.int64, len(placements))
+                for name in schema.PLACEMENTS
+            }
+        )
+
+    def add_placement_columns(self, columns: Mapping[str, Int64]) -> None:
+        """Record placements by column, of one length each; see `add_placements`."""
         fault = placement_fault(columns, np.array(self._cell_duration_fs, np.int64), self._n_stages)
         if fault:
             raise ValueError(fault)
-        if placements:
+        if len(columns["cell"]):
             duration_fs = np.array(self._cell_duration_fs, np.int64)[columns["cell"]]
             end_fs = columns["start_fs"] + (columns["repeat"] - 1) * columns["stride_fs"] + duration_fs
             self._duration_fs = max(self._duration_fs, int(end_fs.max()))
             self._last_operator = max(self._last_operator, int(columns["operator"].max()))
-            self._tables["placements"].append(columns)
+            self._tables["placements"].append(dict(columns))
 
     def operators(self, columns: Mapping[str, ColumnData]) -> None:
         """Append rows to the operator table, one array per column; later calls bring the same columns."""

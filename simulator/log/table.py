@@ -156,6 +156,10 @@ def _as_column(name: str, values: ColumnData, column: Column) -> Array:
 
 
 def _as_text(name: str, values: ColumnData) -> Array:
+    if isinstance(values, np.ndarray) and values.dtype.kind == "S":  # encoded already, and without zero bytes
+        if values.dtype.itemsize > LONGEST_TEXT_BYTES:
+            raise ValueError(f"column {name!r} holds a text of {values.dtype.itemsize} bytes")
+        return values
     texts: Sequence[object] = values if isinstance(values, list | tuple) else np.asarray(values).tolist()
     encoded = [str(text).encode() for text in texts]
     longest = max(map(len, encoded), default=1)

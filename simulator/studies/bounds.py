@@ -39,12 +39,10 @@ class Bounds:
     def __post_init__(self) -> None:
         self._stages = [[0.0] * 4 for _ in range(self.n_stages)]
 
-    def add(self, operator: Operator, stage: int, times: int) -> Roofline:
-        """Count an operator that a stage carries out `times` times; return its own roofline."""
-        bound = roofline(operator, self.peaks)
+    def add(self, bound: Roofline, stage: int, times: int) -> None:
+        """Count the roofline of an operator that a stage carries out `times` times."""
         for index, seconds in enumerate((*bound, bound.seconds)):
             self._stages[stage][index] += seconds * times
-        return bound
 
     def seconds(self, micro_batches: int) -> float:
         """Return what the run takes at least: a micro-batch goes through all stages, and a stage serves all of them."""

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.log.reader import open_run
-from dieshot.simulator.studies.execute import Progress, execute
+from dieshot.simulator.studies.execute import execute
+from dieshot.simulator.studies.ledger import Progress
 from dieshot.simulator.studies.result import Run
 from dieshot.simulator.studies.setup import SystemSetup, set_up, set_up_texts
 from dieshot.simulator.studies.split import degrees

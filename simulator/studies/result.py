@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: `summary` (JSON-ready), `operator_columns` (a list per column), its file if it was recorded."""
+    """A finished run: `summary` (JSON-ready), how to lay out its operators by column, its file if it was recorded."""
 
     summary: Mapping[str, Any]
-    operator_columns: Mapping[str, Sequence[Any]]
+    operator_columns: Callable[[], Mapping[str, Any]]
     file: Path | None
 
     @property
@@ -28,7 +28,7 @@ class Run:
         """The operator table: one row per operator and step (instances that went alike share a row)."""
         import pandas
 
-        return pandas.DataFrame(dict(self.operator_columns))
+        return pandas.DataFrame(self.operator_columns())
 
     def cycles(self, component: str, start: int, stop: int) -> CyclesWindow:
         """Return dense per-cycle utilization, state and power of a component; InputError without a file."""

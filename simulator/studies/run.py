@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dieshot.simulator.params import find_path
-from dieshot.simulator.studies.execute import Progress, execute
+from dieshot.simulator.studies.execute import execute
+from dieshot.simulator.studies.ledger import Progress
 from dieshot.simulator.studies.result import Run
 from dieshot.simulator.studies.setup import set_up
 from dieshot.simulator.studies.split import degrees, micro_batches_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from dieshot.simulator.engine.worker import map_in_workers
 from dieshot.simulator.errors import InputError
-from dieshot.simulator.studies.execute import Progress
+from dieshot.simulator.studies.ledger import Progress
 from dieshot.simulator.studies.run import run
 
 FIGURES = ("time_to_first_token_s", "time_per_output_token_s", "energy_per_token_j")

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dieshot.simulator.engine.clock import FS_PER_SECOND
-from dieshot.simulator.studies.account import FJ_PER_JOULE
+from dieshot.simulator.studies.account import FJ_PER_JOULE, Account
 from dieshot.simulator.studies.setup import SystemSetup
 from dieshot.simulator.studies.split import Split
 
 if TYPE_CHECKING:
-    from dieshot.simulator.studies.execute import Ledger
+    from dieshot.simulator.studies.ledger import Ledger
 
 
 def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
     """Return the summary, ready for JSON; the same for the same inputs. Times per token are the users' mean."""
     setup, parts = over.setup, over.parts
     trace = parts.trace
-    totals = ledger.account.close(end_fs)
+    account = ledger.close()
+    totals = account.close(end_fs)
     n_parts = over.micro_batches
     read = trace.n_prefill_steps * n_parts
     first_fs = sum(ledger.ends_fs[read - n_parts : read])
@@ -54,7 +55,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "published_chip_power_w": dict(setup.chip.published_power_w),
         "cycles": -(-end_fs // ledger.specs[0].clock_period_fs),
         "utilization": totals.utilization(),
-        "stall_fractions": totals.fractions(_main_kind(setup, ledger)),
+        "stall_fractions": totals.fractions(_main_kind(setup, account)),
         "bounds": {
             "roofline_s": ledger.bounds.seconds(over.micro_batches),
             "serial_s": ledger.serial_fs / FS_PER_SECOND + _gaps_s(over),
@@ -70,8 +71,8 @@ def _chunk(over: Split) -> int | None:
     return over.parts.trace.chunk
 
 
-def _main_kind(setup: SystemSetup, ledger: Ledger) -> str:
-    kinds = ledger.account.kinds
+def _main_kind(setup: SystemSetup, account: Account) -> str:
+    kinds = account.kinds
     return setup.chip.main_kind if setup.chip.main_kind in kinds else kinds[0]
 
 
@@ -82,20 +83,21 @@ def _gaps_s(over: Split) -> float:
 
 
 def _operators(ledger: Ledger, end_fs: int) -> list[dict[str, Any]]:
-    """Return time by phase and operator name, longest first within a phase."""
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
-    columns = (ledger.columns[name] for name in ("phase", "name", "kind", "repeat", "duration_fs", "bound"))
-    for phase, name, kind, repeat, duration_fs, bound in zip(*columns, strict=True):
-        row = rows.setdefault((phase, name, kind), {"phase": phase, "name": name, "kind": kind, "count": 0, "fs": 0})
-        row["count"] += repeat
-        row["fs"] += repeat * duration_fs
-        row["bound"] = bound
-    ordered = sorted(rows.values(), key=lambda row: (row["phase"] != "prefill", -row["fs"], row["name"]))
-    for row in ordered:
-        fs = row.pop("fs")
-        row["time_s"] = fs / FS_PER_SECOND
-        row["share"] = fs / end_fs / ledger.over.micro_batches  # of a user's time
-    return ordered
+    """Return time by phase and operator name, longest first within a phase; shares are of a user's time."""
+    totals = ledger.operator_totals()
+    totals.sort(key=lambda total: (total.phase != "prefill", -total.time_fs, total.name))
+    return [
+        {
+            "phase": total.phase,
+            "name": total.name,
+            "kind": total.kind,
+            "count": total.count,
+            "bound": total.bound,
+            "time_s": total.time_fs / FS_PER_SECOND,
+            "share": total.time_fs / end_fs / ledger.over.micro_batches,
+        }
+        for total in totals
+    ]
 
 
 def _assumed(setup: SystemSetup) -> list[dict[str, Any]]:
