@@ -10,6 +10,7 @@ from dieshot.traces.operator import KIND_DIMS, KINDS, PREVIOUS, RESIDUAL, SHARDS
 from dieshot.traces.parse import parse_trace, read_trace
 from dieshot.traces.partition import Partition, Stage, partition
 from dieshot.traces.routing import LAWS, draw_routing
+from dieshot.traces.share import divides
 from dieshot.traces.sparsity import PATTERNS
 from dieshot.traces.trace import Block, Step, Trace
 
@@ -36,6 +37,7 @@ __all__ = [
     "TraceError",
     "build_trace",
     "bytes_of",
+    "divides",
     "draw_routing",
     "load_model_config",
     "parse_trace",

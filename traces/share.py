@@ -34,9 +34,9 @@ def share_of(model: ModelConfig, tp: int) -> Share:
 
 def check_tensor_parallel(model: ModelConfig, tp: int) -> None:
     """Raise TraceError unless `tp` divides the heads and the feed-forward width and fits the KV heads."""
-    if _fits(model, tp):
+    if divides(model, tp):
         return
-    possible = ", ".join(str(n) for n in range(1, model.num_attention_heads + 1) if _fits(model, n))
+    possible = ", ".join(str(n) for n in range(1, model.num_attention_heads + 1) if divides(model, n))
     heads = f"{model.num_attention_heads} heads ({model.num_key_value_heads} KV heads)"
     problem = (
         f"{tp} does not fit {heads} and feed-forward width {model.ffn} of {model.name}, expected one of {possible}"
@@ -44,7 +44,8 @@ def check_tensor_parallel(model: ModelConfig, tp: int) -> None:
     raise TraceError("partition", "tensor_parallel", problem)
 
 
-def _fits(model: ModelConfig, tp: int) -> bool:
+def divides(model: ModelConfig, tp: int) -> bool:
+    """Return whether `tp` ranks divide heads and feed-forward width, and fit the KV heads."""
     kv_heads = model.num_key_value_heads
     heads_fit = model.num_attention_heads % tp == 0 and (kv_heads % tp == 0 or tp % kv_heads == 0)
     return heads_fit and model.ffn % tp == 0

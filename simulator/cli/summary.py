@@ -54,7 +54,9 @@ def print_summary(summary: Mapping[str, Any], file: Path | None) -> None:
 
 def _title(summary: Mapping[str, Any]) -> str:
     shape = [f"{key} {summary[key]:,}" for key in ("batch", "prompt", "generate") if isinstance(summary.get(key), int)]
-    parts = [f"{summary.get('model', '?')} on {summary.get('system', '?')}", *shape, str(summary.get("precision", ""))]
+    used, there = summary.get("chips"), summary.get("system_chips")
+    system = f"{summary.get('system', '?')}" + (f" ({used} of {there} chips)" if used != there else "")
+    parts = [f"{summary.get('model', '?')} on {system}", *shape, str(summary.get("precision", ""))]
     return ", ".join(part for part in (*parts, _zeros(summary)) if part)
 
 

@@ -61,7 +61,7 @@ def replay(
     return execute(
         inputs.setup,
         inputs.trace,
-        wanted=degrees(inputs.setup, inputs.trace.model.num_hidden_layers, ways, stages),
+        wanted=degrees(inputs.setup, inputs.trace.model, ways, stages),
         micro_batches=micro_batches or inputs.micro_batches,
         output=output,
         compression=compression,

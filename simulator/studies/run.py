@@ -51,7 +51,7 @@ def run(
     started = time.perf_counter()
     setup = set_up(system, sets)
     config = load_model_config(find_path("models", model))
-    wanted = degrees(setup, config.num_hidden_layers, tensor_parallel, pipeline_parallel)
+    wanted = degrees(setup, config, tensor_parallel, pipeline_parallel)
     n_parts = micro_batches_of(setup, wanted, batch, micro_batches)
     defaults = setup.system.values
     operators = trace(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dieshot.simulator.engine.chip import Chip, InfeasibleError
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.setup import SystemSetup
-from dieshot.traces import Partition, Stage, Trace, partition
+from dieshot.traces import ModelConfig, Partition, Stage, Trace, divides, partition
 
 GB = 1e9
 MB = 1e6
@@ -54,11 +54,16 @@ class Split:
         return self.parts.trace.batch * self.micro_batches
 
 
-def degrees(setup: SystemSetup, n_layers: int, tensor_parallel: int | None, pipeline_parallel: int | None) -> Degrees:
-    """Return the degrees asked for, or the system's own: no more stages than layers, one a layer if it names none."""
-    default = setup.system.values.partition
+def degrees(
+    setup: SystemSetup, model: ModelConfig, tensor_parallel: int | None, pipeline_parallel: int | None
+) -> Degrees:
+    """Return the degrees asked for, or the system's own: no more ranks than divide the model, unless it is padded, and
+    no more stages than layers; one a layer if the system names none."""
+    default, n_layers = setup.system.values.partition, model.num_hidden_layers
     stages = pipeline_parallel or min(default.pipeline_parallel or n_layers, n_layers)
-    return Degrees(tensor_parallel or default.tensor_parallel, stages)
+    if tensor_parallel is not None or setup.chip.pads_shards:
+        return Degrees(tensor_parallel or default.tensor_parallel, stages)
+    return Degrees(next(ways for ways in range(default.tensor_parallel, 0, -1) if divides(model, ways)), stages)
 
 
 def micro_batches_of(setup: SystemSetup, wanted: Degrees, batch: int, micro_batches: int | None) -> int:

@@ -43,6 +43,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "tensor_parallel": parts.tensor_parallel,
         "pipeline_parallel": parts.pipeline_parallel,
         "chips": over.n_chips,
+        "system_chips": setup.system.values.n_chips,
         "total_time_s": total_s,
         "time_to_first_token_s": first_s,
         "time_per_output_token_s": per_token_s,

@@ -8,17 +8,23 @@ import pytest
 
 from dieshot import run
 from dieshot.simulator.errors import InputError
+from dieshot.simulator.params import find_path
 from dieshot.simulator.studies.setup import set_up
 from dieshot.simulator.studies.split import Degrees, degrees, micro_batches_of, split
 from dieshot.simulator.studies.trace import trace
+from dieshot.traces import load_model_config
 
 
 def test_the_systems_own_degrees_and_no_more_stages_than_layers() -> None:
     setup = set_up("dgx-h100")
-    assert degrees(setup, 32, None, None) == (8, 1)
-    assert degrees(setup, 32, 2, 4) == (2, 4)
+    llama, qwen = (load_model_config(find_path("models", name)) for name in ("llama-3-8b", "qwen2.5-7b"))
+    assert degrees(setup, llama, None, None) == (8, 1)
+    assert degrees(setup, llama, 2, 4) == (2, 4)
+    assert degrees(setup, qwen, None, None) == (4, 1)  # 28 heads
+    assert degrees(setup, qwen, 8, None) == (8, 1)  # as asked, to be refused
+    assert degrees(set_up("inf2-12"), qwen, None, None) == (12, 1)  # padded
     deep = set_up("dgx-h100", ["system.partition.pipeline_parallel=40", "system.partition.tensor_parallel=1"])
-    assert degrees(deep, 32, None, None) == (1, 32)
+    assert degrees(deep, llama, None, None) == (1, 32)
 
 
 @pytest.mark.parametrize(("batch", "micro_batches", "expected"), [(6, None, 1), (6, 3, 3), (1, 1, 1)])
