@@ -102,7 +102,10 @@ class Activity:
 
     def of_components(self, first: int, stop: int) -> Activity:
         """Return the intervals of the components first .. stop - 1."""
-        chosen = (self.component >= first) & (self.component < stop)
+        return self.where((self.component >= first) & (self.component < stop))
+
+    def where(self, chosen: NDArray[np.bool_]) -> Activity:
+        """Return the intervals chosen, a flag each."""
         return Activity(*(getattr(self, column)[chosen] for column in Activity.__slots__))
 
     def __len__(self) -> int:

@@ -29,8 +29,7 @@ def cut(activity: Activity, ends_fs: Sequence[int]) -> list[Activity]:
 
 
 def _between(activity: Activity, begin_fs: int, end_fs: int) -> Activity:
-    inside = (activity.start_fs < end_fs) & (activity.end_fs > begin_fs)
-    whole = Activity(*(getattr(activity, column)[inside] for column in Activity.__slots__))
+    whole = activity.where((activity.start_fs < end_fs) & (activity.end_fs > begin_fs))
     amount = _amount_until(whole, end_fs) - _amount_until(whole, begin_fs)
     start_fs = np.maximum(whole.start_fs, begin_fs) - begin_fs
     stop_fs = np.minimum(whole.end_fs, end_fs) - begin_fs

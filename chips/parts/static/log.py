@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dieshot.chips.mapping.static.machine import StaticMachine
+from dieshot.chips.parameters.power import fj_per_cycle
 from dieshot.kernels.static_program import (
     ACTIVATE,
     EMIT,
@@ -95,7 +96,7 @@ class Lines:
             for side in HEMISPHERES
             for way in ("inward", "outward")
         ]
-        idle_fj = p.power.idle * period // 1000  # mW x fs = 1e-18 J
+        idle_fj = fj_per_cycle(p.power.idle, period)
         first = specs[0]
         specs[0] = ComponentSpec(first.path, first.kind, period, "byte", lanes, idle_fj)
         return specs
@@ -199,8 +200,8 @@ def _union(rows: Rows) -> Rows:
 def cut_program(machine: StaticMachine, activity: Activity, ends: Sequence[int]) -> list[Activity]:
     """Return each operator's share of a program's activity, by the cycles in which operators are complete."""
     repeats = activity.repeat > 1
-    whole = _taken(activity, ~repeats)
-    combs = _taken(activity, repeats)
+    whole = activity.where(~repeats)
+    combs = activity.where(repeats)
     ends_fs = [end * machine.period_fs for end in ends]
     shares = []
     begin_fs = 0
@@ -214,10 +215,6 @@ def cut_program(machine: StaticMachine, activity: Activity, ends: Sequence[int])
     for span, share in zip(spans, cut(Activity.joined(*singles), ends_fs), strict=True):
         shares.append(Activity.joined(share, span) if len(span) else share)
     return shares
-
-
-def _taken(activity: Activity, chosen: NDArray[np.bool_]) -> Activity:
-    return Activity(*(getattr(activity, column)[chosen] for column in Activity.__slots__))
 
 
 def _repetitions(combs: Activity, begin_fs: int, end_fs: int) -> tuple[Activity, Activity]:
@@ -238,7 +235,7 @@ def _repetitions(combs: Activity, begin_fs: int, end_fs: int) -> tuple[Activity,
         combs.period_fs[inside],
     )
     at_fs = combs.start_fs + beyond * combs.period_fs
-    crossing = (beyond < combs.repeat) & (at_fs < end_fs)
+    crossing = (beyond < combs.repeat) & (at_fs >= begin_fs) & (at_fs < end_fs)  # begun here, not in a span before
     one = np.ones(int(crossing.sum()), np.int64)
     across = Activity(
         combs.component[crossing],
