@@ -14,21 +14,21 @@ from dieshot.chips.mapping.gpu.lower import region_key, skipped_weight_bytes
 from dieshot.chips.mapping.gpu.machine import GpuMachine
 from dieshot.chips.mapping.gpu.residency import L2Contents
 from dieshot.chips.parameters.gpu import GpuParameters, check_feasible
-from dieshot.chips.parts.activity import Rows
+from dieshot.chips.parameters.power import fj_per_cycle, watts
+from dieshot.chips.parts.activity import Rows, waiting_for_links
 from dieshot.chips.parts.gpu.bound import serial_fs
 from dieshot.chips.parts.gpu.die import Outcome, background, run_kernel
 from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
 from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
-from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, chase_latency_fs, hbm_design
+from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, chase_latency_fs, hbm_design, pin_lines
 from dieshot.kernels.sm import N_UNITS
-from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
+from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
-from dieshot.simulator.engine.clock import FS_PER_SECOND, Clock, transfer_fs
+from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces.operator import Operator
 
-MW_PER_W = 1000
 Backlog = tuple[tuple[int, int], ...]
 
 
@@ -73,7 +73,7 @@ class Gpu(Chip[GpuState]):
     @property
     def published_power_w(self) -> Mapping[str, float]:
         """The board's power limit."""
-        return {"limit": self.parameters.power.limit / MW_PER_W}
+        return {"limit": watts(self.parameters.power.limit)}
 
     def peaks(self) -> Mapping[str, float]:
         """Return MAC rates by format (MAC/s), DRAM and L2 bandwidth (B/s), vector rate (op/s)."""
@@ -83,7 +83,7 @@ class Gpu(Chip[GpuState]):
             rates["skips:2:4"] = 1.0
         design = self.timing.hbm
         return rates | {
-            "memory": design.n_pins * MIB * FS_PER_SECOND / design.pin_fs_per_mib,
+            "memory": design.bytes_per_s,
             "l2": float(self.parameters.l2.read_bandwidth * hz),
             "vector": float(sm.count * sm.fma_rate * hz),
         }
@@ -133,7 +133,7 @@ class Gpu(Chip[GpuState]):
         key = ("alongside", cell.key, state.backlog)
         if key not in self._cells:
             activity, left = background(self.timing, _rows(state.backlog), cell.duration_fs)
-            waiting = _waiting(self.timing.n_sms * N_UNITS, cell.duration_fs)
+            waiting = waiting_for_links(range(self.timing.n_sms * N_UNITS), cell.duration_fs)
             merged = replace(
                 cell,
                 key=key,
@@ -178,14 +178,6 @@ def _rows(backlog: Backlog) -> Rows:
 
 def _pairs(backlog: Rows) -> Backlog:
     return tuple((busy, amount) for busy, amount in backlog.tolist())
-
-
-def _waiting(n_lines: int, duration_fs: int) -> Activity:
-    full = np.full(n_lines, duration_fs, np.int64)
-    zero = np.zeros(n_lines, np.int64)
-    one = np.ones(n_lines, np.int64)
-    state = np.full(n_lines, STALL_LINK, np.int8)
-    return Activity(np.arange(n_lines, dtype=np.int32), zero, full, state, zero, one, zero)
 
 
 def _cell(key: Hashable, kernel: TileKernel, outcome: Outcome, serial: int) -> Cell:
@@ -260,7 +252,7 @@ def _machine(p: GpuParameters, timing: DieTiming) -> GpuMachine:
 
 def _components(p: GpuParameters, timing: DieTiming) -> list[ComponentSpec]:
     period = timing.period_fs
-    static_fj = (p.power.idle + p.power.clocked) * period // 1000  # mW x fs = 1e-18 J
+    static_fj = fj_per_cycle(p.power.idle + p.power.clocked, period)
     tensor_peak = max(p.sm.mac_rate.values())
     out = []
     share, rest = divmod(static_fj, p.sm.count)
@@ -270,15 +262,4 @@ def _components(p: GpuParameters, timing: DieTiming) -> list[ComponentSpec]:
         out.append(ComponentSpec(f"sm{sm}/simt", "simt", period, "op", p.sm.fma_rate))
         out.append(ComponentSpec(f"sm{sm}/copy", "copy", period, "byte", p.sm.ingress_bandwidth))
     out.append(ComponentSpec("l2", "l2", period, "byte", p.l2.read_bandwidth))
-    return out + _pins(p, timing.hbm)
-
-
-def _pins(p: GpuParameters, hbm: HbmDesign) -> list[ComponentSpec]:
-    geometry, cycle_fs = p.hbm.memory.geometry, p.hbm.memory.timings.tCK
-    width = geometry.burst // hbm.burst_cycles
-    return [
-        ComponentSpec(f"hbm{stack}/channel{channel}/pins{pseudo}", "hbm_channel", cycle_fs, "byte", width)
-        for stack in range(p.hbm.stacks)
-        for channel in range(geometry.n_channels)
-        for pseudo in range(geometry.n_pseudo_channels)
-    ]
+    return out + pin_lines(p.hbm.memory, p.hbm.stacks, timing.hbm.burst_cycles)

@@ -13,6 +13,7 @@ from dieshot.chips.mapping.static.compile import Compiler
 from dieshot.chips.mapping.static.machine import StaticMachine, machine_of
 from dieshot.chips.mapping.static.schedule import Program
 from dieshot.chips.mapping.static.stretch import Piece, most_tokens, total_tokens
+from dieshot.chips.parameters.power import watts
 from dieshot.chips.parameters.static_dataflow import StaticDataflowParameters, check_feasible
 from dieshot.chips.parts.static.die import run_program
 from dieshot.chips.parts.static.log import Lines, cut_program
@@ -25,7 +26,6 @@ from dieshot.simulator.params import LinkParameters
 from dieshot.traces.operator import Operator
 
 QUIET = "quiet"
-MW_PER_W = 1000
 SIXTEEN_BITS = frozenset({"bf16", "fp16"})
 OPERANDS = SIXTEEN_BITS | {"int8"}
 
@@ -81,7 +81,7 @@ class StaticDataflow(Chip[str]):
     def published_power_w(self) -> Mapping[str, float]:
         """Thermal design power and average, by the maker."""
         power = self.parameters.power
-        return {"tdp": power.tdp / MW_PER_W, "average": power.average / MW_PER_W}
+        return {"tdp": watts(power.tdp), "average": watts(power.average)}
 
     def peaks(self) -> Mapping[str, float]:
         """Return MAC rates (MAC/s), SRAM reads, streams towards the planes, links of one way (B/s), vector op/s."""

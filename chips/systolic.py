@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from dieshot.chips.mapping.systolic.lower import joined, operator_key, plans, refuse, useful_macs
 from dieshot.chips.mapping.systolic.machine import Plan, SystolicMachine, issued_macs
+from dieshot.chips.parameters.power import fj_per_cycle, watts
 from dieshot.chips.parameters.systolic import SystolicParameters, by_format, check_feasible, path_fs
+from dieshot.chips.parts.activity import waiting_for_links
 from dieshot.chips.parts.core.array import ArrayTiming
 from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
-from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design
+from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design, pin_lines
 from dieshot.chips.parts.systolic.core_program import DmaTiming, SystolicTiming
 from dieshot.chips.parts.systolic.die import DMA, MXU, N_LINES, SEQUENCER, VECTOR, VMEM, ProgramRun, run_program
-from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
+from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome
-from dieshot.simulator.engine.clock import FS_PER_SECOND, Clock, transfer_fs
+from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
@@ -60,7 +60,7 @@ class Systolic(Chip[SystolicState]):
     def published_power_w(self) -> Mapping[str, float]:
         """Thermal design power in W, where the document has one."""
         tdp = self.parameters.power.tdp
-        return {"tdp": tdp / 1000} if tdp else {}
+        return {"tdp": watts(tdp)} if tdp else {}
 
     def peaks(self) -> Mapping[str, float]:
         """Return MAC rates by format (MAC/s), DRAM bandwidth (B/s), vector rate (op/s)."""
@@ -68,7 +68,7 @@ class Systolic(Chip[SystolicState]):
         arrays = p.cores.count * p.mxu.count
         rates = {f"mac:{dtype}": float(arrays * rate * p.core_clock) for dtype, rate in self.machine.mac_rate.items()}
         return rates | {
-            "memory": design.n_pins * MIB * FS_PER_SECOND / design.pin_fs_per_mib,
+            "memory": design.bytes_per_s,
             "vector": float(p.cores.count * p.vector.rate * p.vector.clock),
         }
 
@@ -109,7 +109,7 @@ class Systolic(Chip[SystolicState]):
         key = ("alongside", cell.key, operator.kind)
         if key not in self._cells:
             duration_fs = cell.duration_fs + self._ring_fs(operator)
-            waiting = _waiting(duration_fs)
+            waiting = waiting_for_links((MXU, VECTOR), duration_fs)
             merged = replace(
                 cell,
                 key=key,
@@ -173,12 +173,6 @@ class Systolic(Chip[SystolicState]):
         }
 
 
-def _waiting(duration_fs: int) -> Activity:
-    lines = np.array([MXU, VECTOR], np.int32)
-    zero, one = np.zeros(2, np.int64), np.ones(2, np.int64)
-    return Activity(lines, zero, np.full(2, duration_fs, np.int64), np.full(2, STALL_LINK, np.int8), zero, one, zero)
-
-
 def _timing(p: SystolicParameters, clock: Clock) -> SystolicTiming:
     mxu = p.mxu
     array = ArrayTiming(mxu.rows, mxu.columns, depth_cycles=mxu.depth, switch_cycles=0, buffers=2)
@@ -210,7 +204,7 @@ def _hbm(p: SystolicParameters) -> HbmDesign:
 def _components(p: SystolicParameters, timing: SystolicTiming) -> list[ComponentSpec]:
     period, n_cores = timing.period_fs, p.cores.count
     arrays = n_cores * p.mxu.count
-    static_fj = (p.power.idle + p.power.clocked) * period // 1000  # mW x fs = 1e-18 J
+    static_fj = fj_per_cycle(p.power.idle + p.power.clocked, period)
     lines = {
         SEQUENCER: ComponentSpec("sequencer", "sequencer", period, "operator", 1, static_fj),
         MXU: ComponentSpec("mxu", "mxu", period, "MAC", arrays * max(by_format(p.mxu.mac_rate).values()), count=arrays),
@@ -218,15 +212,7 @@ def _components(p: SystolicParameters, timing: SystolicTiming) -> list[Component
         VMEM: ComponentSpec("vmem", "vmem", period, "byte", n_cores * p.vmem.bandwidth, count=n_cores),
         DMA: ComponentSpec("dma", "dma", period, "byte", _dma_peak(p), count=p.dma.engines),
     }
-    geometry, cycle_fs = p.hbm.memory.geometry, p.hbm.memory.timings.tCK
-    width = geometry.burst // timing.hbm.burst_cycles
-    pins = [
-        ComponentSpec(f"hbm{stack}/channel{channel}/pins{pseudo}", "hbm_channel", cycle_fs, "byte", width)
-        for stack in range(p.hbm.stacks)
-        for channel in range(geometry.n_channels)
-        for pseudo in range(geometry.n_pseudo_channels)
-    ]
-    return [lines[line] for line in range(N_LINES)] + pins
+    return [lines[line] for line in range(N_LINES)] + pin_lines(p.hbm.memory, p.hbm.stacks, timing.hbm.burst_cycles)
 
 
 def _vector_peak(p: SystolicParameters) -> int:

@@ -9,25 +9,26 @@ from typing import Any
 import numpy as np
 import simpy
 
-from dieshot.chips.mapping.wafer.account import MW_PER_W, components, counters
+from dieshot.chips.mapping.wafer.account import components, counters
 from dieshot.chips.mapping.wafer.capacity import plan
 from dieshot.chips.mapping.wafer.lower import ANYWHERE, Lowering, tokens_of
 from dieshot.chips.mapping.wafer.pe import FORMATS, PeModel
 from dieshot.chips.mapping.wafer.phase import Move, Phase, Region
 from dieshot.chips.mapping.wafer.place import place
+from dieshot.chips.parameters.power import watts
 from dieshot.chips.parameters.wafer import WaferParameters, check_wafer
+from dieshot.chips.parts.activity import waiting_for_links
 from dieshot.chips.parts.wafer.line_timing import Memo, line_parameters, n_colours
 from dieshot.chips.parts.wafer.pe_region import PeRegion
 from dieshot.chips.parts.wafer.sample import SAMPLES, WAVELET_BYTES, RegionLog
-from dieshot.simulator.engine.cell import STALL_LINK, Activity, Cell, ComponentSpec
+from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, InfeasibleError, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.clock import Clock
 from dieshot.simulator.engine.fabric import LocalCosts
-from dieshot.simulator.engine.machine import StepLike
+from dieshot.simulator.engine.machine import COLLECTIVES, StepLike
 from dieshot.traces.operator import Operator
 
 LONG_PROMPT = 4  # in tokens for every row of PEs: tiles are shifted, nobody would multiply vectors
-COLLECTIVES = ("all_reduce", "all_gather", "send_recv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Wafer(Chip[WaferState]):
     @property
     def published_power_w(self) -> Mapping[str, float]:
         """Power of a system of one wafer, by its maker."""
-        return {"system": self.parameters.power.system / MW_PER_W}
+        return {"system": watts(self.parameters.power.system)}
 
     def peaks(self) -> Mapping[str, float]:
         """Return MAC rates by format (MAC/s) and what all PEs read from their SRAM (B/s), of the whole wafer."""
@@ -205,7 +206,7 @@ class Wafer(Chip[WaferState]):
                 cell,
                 key=key,
                 duration_fs=duration_fs,
-                activity=Activity.joined(_all_waiting(duration_fs), late),
+                activity=Activity.joined(waiting_for_links(range(SAMPLES), duration_fs), late),
                 fj_per_amount=self._energies(None) | cell.fj_per_amount,
             )
             self._outcomes[key] = (OperatorOutcome((merged,), self.initial_state),)
@@ -284,10 +285,3 @@ def _profiles(state: WaferState) -> tuple[Any, Any]:
 def _latest(state: WaferState) -> int:
     y, x = _profiles(state)
     return int(y.max()) + int(x.max())
-
-
-def _all_waiting(duration_fs: int) -> Activity:
-    n = SAMPLES
-    zero, one = np.zeros(n, np.int64), np.ones(n, np.int64)
-    full = np.full(n, duration_fs, np.int64)
-    return Activity(np.arange(n, dtype=np.int32), zero, full, np.full(n, STALL_LINK, np.int8), zero, one, zero)

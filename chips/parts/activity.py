@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dieshot.kernels.interval import N_OPEN, close_all
-from dieshot.simulator.engine.cell import BUSY, Activity
+from dieshot.simulator.engine.cell import BUSY, STALL_LINK, Activity
 
 Rows = NDArray[np.int64]
 
@@ -54,3 +56,11 @@ class ActivityLog:
             np.ones(len(rows), np.int64),
             np.zeros(len(rows), np.int64),
         )
+
+
+def waiting_for_links(components: Sequence[int], duration_fs: int) -> Activity:
+    """Return the activity of components that wait for links all the time."""
+    n = len(components)
+    zero, one = np.zeros(n, np.int64), np.ones(n, np.int64)
+    full, state = np.full(n, duration_fs, np.int64), np.full(n, STALL_LINK, np.int8)
+    return Activity(np.array(components, np.int32), zero, full, state, zero, one, zero)

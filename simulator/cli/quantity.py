@@ -21,7 +21,8 @@ _SUFFIX_UNITS = (
     ("_j", "J"),
     ("_w", "W"),
 )
-_SCALES = {"fs": (1e-15, "s"), "fJ": (1e-15, "J")}
+# What is shown in place of a base unit, and how much of it one is.
+_SCALES = {"fs": (1e-15, "s"), "fJ": (1e-15, "J"), "mW": (1e-3, "W"), "B": (1, "B")}
 
 
 def si(value: float | None, unit: str, digits: int = 4) -> str:
@@ -41,6 +42,15 @@ def si(value: float | None, unit: str, digits: int = 4) -> str:
         return f"{mantissa:.{digits}g} {_PREFIXES[exponent]}{unit}"
     decimals = max(0, digits - 1 - max(0, math.floor(math.log10(abs(mantissa)))))
     return f"{mantissa:.{decimals}f} {_PREFIXES[exponent]}{unit}"
+
+
+def in_unit(value: float, unit: str) -> str:
+    """Return a value in the base unit of a parameter ("fs", "fJ/B", "cycle", "1") as a person reads it."""
+    base, _, per = unit.partition("/")
+    if base in _SCALES:
+        scale, shown = _SCALES[base]
+        return si(value * scale, shown + (f"/{per}" if per else ""))
+    return f"{value:,.6g}" if unit == "1" else f"{value:,.6g} {unit}"
 
 
 def percent(fraction: float | None) -> str:

@@ -7,8 +7,6 @@ from dieshot.simulator.cli import option, quantity
 from dieshot.simulator.cli.output import print_json, reserved_stdout
 from dieshot.simulator.cli.progress import ProgressBar
 
-SCALES = {"fs": (1e-15, "s"), "fJ": (1e-15, "J"), "mW": (1e-3, "W"), "B": (1, "B")}
-
 
 def sensitivity(
     system: option.System,
@@ -70,17 +68,9 @@ def _print(found: Mapping[str, Any]) -> None:
 def _row(parameter: Mapping[str, Any], own: Mapping[str, float], figures: tuple[str, str]) -> Iterator[str]:
     unit = parameter["unit"]
     yield parameter["path"]
-    yield _number(parameter["value"], unit)
-    yield " to ".join(_number(end, unit) for end in parameter["range"])
+    yield quantity.in_unit(parameter["value"], unit)
+    yield " to ".join(quantity.in_unit(end, unit) for end in parameter["range"])
     ends = [parameter["low"], parameter["high"]]
     for figure in figures:
         moves = ("impossible" if at is None else f"{at[figure] / own[figure] - 1:+.1%}" for at in ends)
         yield " to ".join(moves)
-
-
-def _number(value: float, unit: str) -> str:
-    base, _, per = unit.partition("/")
-    if base in SCALES:
-        scale, shown = SCALES[base]
-        return quantity.si(value * scale, shown + (f"/{per}" if per else ""))
-    return f"{value:,.6g}" if unit == "1" else f"{value:,.6g} {unit}"

@@ -55,8 +55,7 @@ class Chip(ABC, Generic[State]):
     overlaps_operators: an operator may begin before the one before it has ended, within a stretch.
     pipelines_users: a batch is by default cut into micro-batches that follow each other through the stages.
     pads_shards: heads and widths that the ranks do not divide are padded. divisible: several stages may share a chip,
-    see `divided`. main_kind: the kind of component whose stalls
-    tell what the chip waits for.
+    see `divided`. main_kind: the kind of component whose stalls tell what the chip waits for.
     """
 
     collectives_inside: ClassVar[bool] = False

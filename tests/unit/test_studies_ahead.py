@@ -6,7 +6,8 @@ import pytest
 
 from dieshot.chips.mapping.gpu.ahead import region_starts
 from dieshot.chips.mapping.gpu.library import Library
-from dieshot.chips.mapping.gpu.lower import COLLECTIVES, Choice, region_key
+from dieshot.chips.mapping.gpu.lower import Choice, region_key
+from dieshot.simulator.engine.machine import COLLECTIVES
 from dieshot.simulator.studies.setup import set_up
 from dieshot.simulator.studies.split import Degrees, split
 from dieshot.simulator.studies.trace import trace

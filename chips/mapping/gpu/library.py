@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 
 from dieshot.chips.mapping.gpu.ahead import RegionStart
-from dieshot.chips.mapping.gpu.lower import COLLECTIVES, Choice, kernel_choices, region_key
+from dieshot.chips.mapping.gpu.lower import Choice, kernel_choices, region_key
 from dieshot.chips.mapping.gpu.machine import GpuMachine
 from dieshot.chips.parts.gpu.die import run_kernel
 from dieshot.chips.parts.gpu.tile_kernel import DieTiming
+from dieshot.simulator.engine.machine import COLLECTIVES
 from dieshot.simulator.engine.worker import map_in_workers
 from dieshot.traces.operator import Operator
 

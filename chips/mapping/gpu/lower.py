@@ -14,7 +14,6 @@ from dieshot.traces.operator import Operator
 
 Choice = Sequence[TileKernel]
 SKIPPED = "2:4"  # the zeros that a matrix unit can leave out; others it multiplies
-COLLECTIVES = ("all_reduce", "all_gather", "send_recv")
 
 
 def region_key(operator: Operator, resident_bytes: int) -> Hashable:

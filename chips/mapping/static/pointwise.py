@@ -8,10 +8,10 @@ from dieshot.chips.mapping.static import exchange
 from dieshot.chips.mapping.static.lower import PLANE_COST, Lower, Lowering, Tensor
 from dieshot.chips.mapping.static.matrix import Tile, activate, load, resident, sums
 from dieshot.chips.mapping.static.sram import Buffer
-from dieshot.chips.mapping.static.stretch import COLLECTIVES
 from dieshot.chips.mapping.static.transfer import link_of
 from dieshot.chips.mapping.static.vector import Input, Permuted, Rows, Step, Sums, vector_pass
 from dieshot.simulator.engine.chip import UnsupportedError
+from dieshot.simulator.engine.machine import COLLECTIVES
 from dieshot.traces.dtype import DTYPE_BITS
 from dieshot.traces.operator import Operator
 

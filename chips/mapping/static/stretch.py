@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dieshot.chips.mapping.static.machine import StaticMachine
+from dieshot.simulator.engine.machine import COLLECTIVES
 from dieshot.traces.operator import Operator
-
-COLLECTIVES = frozenset({"all_reduce", "all_gather", "send_recv"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from math import ceil
 from dieshot.chips.mapping.wafer.decode import kv_positions
 from dieshot.chips.mapping.wafer.lower import Lowering
 from dieshot.chips.mapping.wafer.phase import Region, Y
+from dieshot.chips.parameters.power import fj_per_cycle
 from dieshot.chips.parameters.wafer import WaferParameters
 from dieshot.chips.parts.wafer.pe_region import Amounts
 from dieshot.chips.parts.wafer.sample import N_LINES, SAMPLES, WAVELET_BYTES
@@ -14,11 +15,9 @@ from dieshot.simulator.engine.cell import ComponentSpec
 from dieshot.traces.operator import Operator
 from dieshot.traces.work import Formats, work_of
 
-MW_PER_W = 1000
-
 
 def components(p: WaferParameters, layers: Region, period: int, n_parts: int) -> list[ComponentSpec]:
-    """Return the lines of the log, numbered as in `parts.wafer_log`; a sampled PE stands for an equal share of all."""
+    """Return the lines of the log, numbered as in `parts.wafer.sample`; a sampled PE stands for a share of all."""
     count = max(1, layers.n_pes // SAMPLES)
     peak = max(p.pe.mac_rate.values()) * count
     specs = [
@@ -26,7 +25,7 @@ def components(p: WaferParameters, layers: Region, period: int, n_parts: int) ->
         for region, kind in (("layers", "tensor"), ("tables", "table_tensor"))
         for i in range(SAMPLES)
     ]
-    static_fj = p.power.idle * period // MW_PER_W // n_parts
+    static_fj = fj_per_cycle(p.power.idle, period) // n_parts
     n = layers.n_pes
     width = p.pe.read_bandwidth + p.pe.write_bandwidth
     specs.append(ComponentSpec("vector", "vector", period, "op", p.pe.vector_rate * n, count=n))

@@ -16,6 +16,8 @@ from dieshot.chips.parts.memory.lockstep import burst_cycles, in_lockstep
 from dieshot.kernels import dram
 from dieshot.kernels import dram_stack as stack
 from dieshot.kernels.dram_timing import RD, WR
+from dieshot.simulator.engine.cell import ComponentSpec
+from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.engine.component import Component
 from dieshot.simulator.engine.port import Port
 from dieshot.simulator.params.memory import MemoryParameters
@@ -79,6 +81,11 @@ class HbmDesign:
         """What all pins move, less the share of the time that refreshes of all banks take."""
         t = self.memory.timings
         return self.n_pins * MIB / self.pin_fs_per_mib * (1 - t.nRFC / t.nREFI)
+
+    @property
+    def bytes_per_s(self) -> float:
+        """What all pins move at their peak."""
+        return self.n_pins * MIB * FS_PER_SECOND / self.pin_fs_per_mib
 
     @functools.cached_property
     def shape(self) -> Rows:
@@ -231,3 +238,15 @@ class HbmChannels(Component):
             "hbm_row_conflicts": commands["conflicts"],
             "hbm_busiest_channel": int(self.channels.tally[:, [RD, WR]].sum(axis=1).max()),
         }
+
+
+def pin_lines(memory: MemoryParameters, stacks: int, burst_cycles: int) -> list[ComponentSpec]:
+    """Return the lines of the log: one for the data pins of each pseudo-channel, as their standard has them."""
+    geometry = memory.geometry
+    width = geometry.burst // burst_cycles
+    return [
+        ComponentSpec(f"hbm{number}/channel{channel}/pins{pseudo}", "hbm_channel", memory.timings.tCK, "byte", width)
+        for number in range(stacks)
+        for channel in range(geometry.n_channels)
+        for pseudo in range(geometry.n_pseudo_channels)
+    ]
