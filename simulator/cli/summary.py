@@ -16,6 +16,7 @@ HEADLINES = (
     ("time_per_output_token_s", "time per output token", "s"),
     ("tokens_per_s_user", "tokens/s per user", "token/s"),
     ("tokens_per_s_system", "tokens/s of the system", "token/s"),
+    ("tokens_per_s_system_with_prompt", "the same, prompts counted", "token/s"),
     ("energy_per_token_j", "energy per token", "J/token"),
     ("average_power_w", "average power", "W"),
     ("chip_power_w", "average power of a chip", "W"),
