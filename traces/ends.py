@@ -22,7 +22,7 @@ def head(step: ForwardPass) -> tuple[Operator, ...]:
     if model.scales_embedding:
         dims["scaled"] = 1
     fused = ("word", "position", "token_type") if model.encoder else ("word",)
-    embedding = make_operator("embedding", "embedding", dims, step.carrier, PREVIOUS, shard="vocab", fused=fused)
+    embedding = make_operator("embedding", "embedding", dims, step.table, PREVIOUS, shard="vocab", fused=fused)
     if model.encoder:
         return (embedding, bert.post_norm(step, "embedding_norm", "embedding", residual=False))
     return (embedding,)
@@ -50,7 +50,7 @@ def _final_norm(step: ForwardPass) -> Operator:
 
 def _lm_head(step: ForwardPass) -> Operator:
     dims = {"M": step.batch, "N": step.model.vocab_size, "K": step.model.hidden_size, "bias": 0}
-    return make_operator("lm_head", "gemm", dims, step.carrier, "final_norm", shard="vocab", fused=("lm_head",))
+    return make_operator("lm_head", "gemm", dims, step.table, "final_norm", shard="vocab", fused=("lm_head",))
 
 
 def _sample(step: ForwardPass) -> Operator:

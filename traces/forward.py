@@ -44,6 +44,11 @@ class ForwardPass:
         return Formats(self.precision.carrier, self.precision.carrier, self.precision.carrier)
 
     @property
+    def table(self) -> Formats:
+        """Formats of the embedding and the language-model head: their weights may be stored narrower."""
+        return Formats(self.precision.carrier, self.precision.table, self.precision.carrier)
+
+    @property
     def narrowing(self) -> Formats:
         """Formats of a weightless kernel that feeds a layer's GEMM."""
         return Formats(self.precision.carrier, None, self.precision.block)

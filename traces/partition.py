@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dieshot.traces.dtype import bytes_of, precision_named
+from dieshot.traces.config import ModelConfig
+from dieshot.traces.dtype import bytes_of, elements_in, precision_named
 from dieshot.traces.error import TraceError, show
 from dieshot.traces.make import make_operator
 from dieshot.traces.operator import PREVIOUS, RESIDUAL, Operator
@@ -77,8 +78,8 @@ def partition(trace: Trace, tensor_parallel: int, pipeline_parallel: int, pad: b
     what the largest has to. Each stage but the last ends in a send_recv of what the next one reads (the last operator's
     output and the residual stream, in full from every rank to its counterpart); the sampled token's way back is not
     counted.
-    Raises TraceError when the heads or the feed-forward width do not divide (unless padded), or when stages outnumber
-    layers.
+    With one stage more than layers, each layer is a stage and so is what follows the last (`TAIL`).
+    Raises TraceError when the heads or the feed-forward width do not divide (unless padded), or with still more stages.
     """
     _check_degrees(trace, tensor_parallel, pipeline_parallel, pad)
     if tensor_parallel == pipeline_parallel == 1:
@@ -91,6 +92,11 @@ def partition(trace: Trace, tensor_parallel: int, pipeline_parallel: int, pad: b
         for index, n_layers in enumerate(layers)
     )
     return Partition(trace, tensor_parallel, pipeline_parallel, stages)
+
+
+def most_stages(model: ModelConfig) -> int:
+    """Return the most stages that a model can be cut into: its layers, and what follows the last one."""
+    return model.num_hidden_layers + 1
 
 
 class _RankBlocks:
@@ -106,7 +112,7 @@ class _RankBlocks:
         self._parts: dict[tuple[int, tuple[str | None, ...]], tuple[Operator, ...]] = {}
         self._operators: dict[int, tuple[Operator, ...]] = {}
         self._blocks: dict[tuple[int, int], Block] = {}
-        self._sends: dict[tuple[int, int], Block] = {}
+        self._sends: dict[tuple[int, int, bool], Block] = {}
 
     @property
     def _whole_step(self) -> Step:
@@ -117,15 +123,20 @@ class _RankBlocks:
         """Return the layers of each stage, by the bytes of parameters that a rank stores."""
         ranks = (self._block(block, 1).operators for block in self._whole_step.blocks)
         head, layer, tail = (sum(map(_resident_bytes, operators)) for operators in ranks)
+        if pp > self._trace.model.num_hidden_layers:
+            return [1] * self._trace.model.num_hidden_layers + [0]
         return spread_layers(self._trace.model.num_hidden_layers, pp, layer, head, tail)
 
     def steps(self, stage: int, n_layers: int, pp: int) -> Iterator[Step]:
-        """Yield the steps of one stage."""
-        wanted = {LAYERS} | ({HEAD} if stage == 0 else set()) | ({TAIL} if stage == pp - 1 else set())
+        """Yield the steps of one stage; of one that only has the tail, those that yield no token are empty."""
+        apart = pp > self._trace.model.num_hidden_layers
+        wanted = {LAYERS} if n_layers else set()
+        wanted |= ({HEAD} if stage == 0 else set()) | ({TAIL} if stage == pp - 1 else set())
         for step in self._trace.steps:
             blocks = [self._block(block, n_layers) for block in step.blocks if block.name in wanted]
-            if stage < pp - 1:
-                blocks.append(self._send(step))
+            to_tail = apart and stage == pp - 2
+            if stage < pp - 1 and not (to_tail and step.index < self._trace.n_prefill_steps - 1):
+                blocks.append(self._send(step, to_tail))
             yield Step(step.index, step.phase, step.batch, step.tokens, step.kv_len, tuple(blocks))
 
     def _block(self, block: Block, n_layers: int) -> Block:
@@ -153,17 +164,19 @@ class _RankBlocks:
                 collectives[operator.name] = parts[1].name
         return tuple(result)
 
-    def _send(self, step: Step) -> Block:
-        """Return the block that sends what the next stage reads: the last output and the residual stream."""
-        key = (step.batch, step.tokens)
+    def _send(self, step: Step, to_tail: bool) -> Block:
+        """Return the block that sends what the next stage reads: the last output and the residual stream; the tail
+        alone needs no more than each sequence's last token."""
+        tokens = 1 if to_tail else step.tokens
+        key = (step.batch, tokens, to_tail)
         if key not in self._sends:
             last = next(block for block in step.blocks if block.name == LAYERS).operators[-1]
-            inputs = {PREVIOUS: last.output_bytes}
+            inputs = {PREVIOUS: last.output_bytes * tokens // step.tokens}
             # A norm at the end (BERT) has the residual stream in its own output.
             if last.kind != "norm":
-                n_hidden = step.batch * step.tokens * self._trace.model.hidden_size
+                n_hidden = step.batch * tokens * self._trace.model.hidden_size
                 inputs[RESIDUAL] = bytes_of(n_hidden, self._carrier)
-            dims = {"elements": sum(inputs.values()) // bytes_of(1, last.output_dtype)}
+            dims = {"elements": elements_in(sum(inputs.values()), last.output_dtype)}
             formats = Formats(last.output_dtype, None, last.output_dtype)
             operator = make_operator("send", "send_recv", dims, formats, inputs, fused=("send_recv",))
             self._sends[key] = Block(SEND, 1, (operator,))
@@ -174,7 +187,7 @@ def _check_degrees(trace: Trace, tp: int, pp: int, pad: bool) -> None:
     model = trace.model
     for key, value, high in (
         ("tensor_parallel", tp, model.ffn if pad else model.num_attention_heads),
-        ("pipeline_parallel", pp, model.num_hidden_layers),
+        ("pipeline_parallel", pp, most_stages(model)),
     ):
         if type(value) is not int or not 1 <= value <= high:
             problem = f"expected an integer from 1 to {high} for {model.name}, got {show(value)}"

@@ -55,7 +55,8 @@ class Chip(ABC, Generic[State]):
     overlaps_operators: an operator may begin before the one before it has ended, within a stretch.
     pipelines_users: a batch is by default cut into micro-batches that follow each other through the stages.
     pads_shards: heads and widths that the ranks do not divide are padded. divisible: several stages may share a chip,
-    see `divided`. main_kind: the kind of component whose stalls tell what the chip waits for.
+    see `divided`. head_apart: where every layer is a stage, so is by default the language-model head.
+    main_kind: the kind of component whose stalls tell what the chip waits for.
     """
 
     collectives_inside: ClassVar[bool] = False
@@ -63,6 +64,7 @@ class Chip(ABC, Generic[State]):
     pipelines_users: ClassVar[bool] = False
     pads_shards: ClassVar[bool] = False
     divisible: ClassVar[bool] = False
+    head_apart: ClassVar[bool] = False
     main_kind: ClassVar[str] = "tensor"
 
     @abstractmethod
@@ -86,6 +88,9 @@ class Chip(ABC, Generic[State]):
     @abstractmethod
     def initial_state(self) -> State:
         """The state before the first operator: nothing cached, nothing under way."""
+
+    def admit(self, trace: Any) -> None:
+        """Look at the whole model (a traces.Trace): UnsupportedError if the chip cannot run it, whatever its split."""
 
     def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
         """Look at what is to come: UnsupportedError if any of it cannot run; with several processes, simulate ahead.

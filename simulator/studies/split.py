@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dieshot.simulator.engine.chip import Chip, InfeasibleError
+from dieshot.simulator.engine.chip import Chip, InfeasibleError, UnsupportedError
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.setup import SystemSetup
 from dieshot.traces import ModelConfig, Partition, Stage, Trace, divides, partition
@@ -58,9 +58,9 @@ def degrees(
     setup: SystemSetup, model: ModelConfig, tensor_parallel: int | None, pipeline_parallel: int | None
 ) -> Degrees:
     """Return the degrees asked for, or the system's own: no more ranks than divide the model, unless it is padded, and
-    no more stages than layers; one a layer if the system names none."""
-    default, n_layers = setup.system.values.partition, model.num_hidden_layers
-    stages = pipeline_parallel or min(default.pipeline_parallel or n_layers, n_layers)
+    no more stages than layers (and one for the head, see Chip); that many if the system names none."""
+    default, most = setup.system.values.partition, model.num_hidden_layers + setup.chip.head_apart
+    stages = pipeline_parallel or min(default.pipeline_parallel or most, most)
     if tensor_parallel is not None or setup.chip.pads_shards:
         return Degrees(tensor_parallel or default.tensor_parallel, stages)
     return Degrees(next(ways for ways in range(default.tensor_parallel, 0, -1) if divides(model, ways)), stages)
@@ -78,7 +78,11 @@ def micro_batches_of(setup: SystemSetup, wanted: Degrees, batch: int, micro_batc
 
 
 def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int) -> Split:
-    """Return a micro-batch's trace over the system's chips; InputError where it does not fit."""
+    """Return a micro-batch's trace over the system's chips; InputError where it cannot run or does not fit."""
+    try:
+        setup.chip.admit(trace)
+    except UnsupportedError as error:
+        raise InputError(str(error), file=setup.name) from None
     tp, pp = wanted
     n_chips = setup.system.values.n_chips
     stages_on_chip = -(-tp * pp // n_chips)

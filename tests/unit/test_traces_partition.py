@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dieshot.traces import Operator, Partition, TraceError, build_trace, load_model_config, partition
+from dieshot.traces.dtype import bytes_of, elements_in
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "traces"
 MODELS = Path(__file__).resolve().parents[2] / "configs" / "models"
@@ -141,8 +142,8 @@ def test_decode_steps_share_operators_and_blocks() -> None:
         ("tiny-llama", 8, 1, "tensor_parallel: expected an integer from 1 to 4 for tiny-llama, got 8"),
         ("tiny-llama", 0, 1, "tensor_parallel: expected an integer from 1 to 4 for tiny-llama, got 0"),
         ("tiny-llama", True, 1, "tensor_parallel: expected an integer from 1 to 4 for tiny-llama, got True"),
-        ("tiny-llama", 1, 4, "pipeline_parallel: expected an integer from 1 to 3 for tiny-llama, got 4"),
-        ("tiny-llama", 1, 0, "pipeline_parallel: expected an integer from 1 to 3 for tiny-llama, got 0"),
+        ("tiny-llama", 1, 5, "pipeline_parallel: expected an integer from 1 to 4 for tiny-llama, got 5"),
+        ("tiny-llama", 1, 0, "pipeline_parallel: expected an integer from 1 to 4 for tiny-llama, got 0"),
     ],
 )
 def test_bad_degree_is_named(name: str, tp: int, pp: int, message: str) -> None:
@@ -165,3 +166,40 @@ def test_blocks_of_another_form_are_refused() -> None:
     headless = replace(trace, steps=(replace(trace.steps[0], blocks=trace.steps[0].blocks[1:]),))
     with pytest.raises(TraceError, match="step 0: expected the blocks head, layers x 3, tail"):
         partition(headless, 1, 1)
+
+
+def test_the_head_is_a_stage_of_its_own_after_the_last_layer() -> None:
+    model = load_model_config(DATA / "tiny-llama.json")
+    trace = build_trace(model, batch=2, prompt=6, generate=3, precision="fp8", chunk=3)
+    apart, together = partition(trace, 1, 4), partition(trace, 1, 3)
+    assert [stage.layers for stage in apart.stages] == [1, 1, 1, 0]
+    assert [list(names(apart, stage, 1)) for stage in range(4)] == [
+        ["head", "layers", "send"],
+        ["layers", "send"],
+        ["layers", "send"],
+        ["tail"],
+    ]
+    # The first half of the prompt yields no token: nothing goes to the head.
+    assert [list(names(apart, stage, 0)) for stage in (1, 2, 3)] == [["layers", "send"], ["layers"], []]
+    middle, last = operators(apart, 1, 1)["send"], operators(apart, 2, 1)["send"]
+    assert middle.output_bytes == 3 * last.output_bytes
+    assert sum(apart.weight_bytes_per_rank(stage) for stage in range(4)) == sum(
+        together.weight_bytes_per_rank(stage) for stage in range(3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "n_elements", "n_bytes"),
+    [("mxint4", 64, 34), ("mxint4", 65, 36), ("mxint8", 32, 33), ("abfp16", 256, 516), ("int4", 6, 3), ("bf16", 5, 10)],
+)
+def test_blocks_of_elements_bring_their_scales(dtype: str, n_elements: int, n_bytes: int) -> None:
+    assert bytes_of(n_elements, dtype) == n_bytes
+    assert elements_in(n_bytes, dtype) <= n_elements
+    assert bytes_of(elements_in(n_bytes, dtype), dtype) <= n_bytes
+
+
+@pytest.mark.parametrize(("precision", "table"), [("mxint4", "mxint8"), ("w4a8", "int4"), ("w8a16", "bf16")])
+def test_embedding_and_head_have_their_own_stored_format(precision: str, table: str) -> None:
+    made = operators(split("tiny-llama", 1, 1, precision))
+    assert made["embedding"].weight_dtype == made["lm_head"].weight_dtype == table
+    assert made["lm_head"].dtype == made["attention"].dtype
