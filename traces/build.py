@@ -31,6 +31,7 @@ def build_trace(
     sparsity: str = "dense",
     density: float | None = None,
     chunk: int | None = None,
+    cached: int = 0,
 ) -> Trace:
     """Return the trace of `batch` equal sequences: `prompt` tokens in, `generate` tokens out.
 
@@ -40,14 +41,14 @@ def build_trace(
     Expert routing is drawn once per step and shared by the layers of that step. sparsity: pattern of the zeros in the
     weights of the layers' GEMMs (router and language-model head stay dense); density: share that is not zero, to be
     given for unstructured. chunk: the prompt is read so many tokens a step, None for all in one; only the last such
-    step has a tail.
-    Raises TraceError on a bad argument, or when prompt + generate is longer than the model's positions.
+    step has a tail. cached: tokens of each sequence that come before the prompt and are in the cache already.
+    Raises TraceError on a bad argument, or when cached + prompt + generate is longer than the model's positions.
     """
-    check_arguments(model, batch, prompt, generate, seed, routing, "build_trace")
+    check_arguments(model, batch, prompt, generate, seed, routing, "build_trace", cached)
     check_chunk(model, prompt, chunk, "build_trace")
     formats, kv_dtype = precision_named(precision), check_kv_precision(kv_precision)
     zeros = sparsity_of(sparsity, density, "build_trace")
-    prefill = ForwardPass(model, formats, kv_dtype, batch, q_len=prompt, kv_len=prompt, sparsity=zeros)
+    prefill = ForwardPass(model, formats, kv_dtype, batch, q_len=prompt, kv_len=cached + prompt, sparsity=zeros)
     steps = list(_prefill_steps(prefill, chunk, seed, routing))
     steps += _decode_steps(prefill, len(steps), generate - 1, seed, routing)
     return Trace(
@@ -63,14 +64,17 @@ def build_trace(
         sparsity=zeros.pattern,
         density=zeros.density,
         chunk=chunk,
+        cached=cached,
     )
 
 
 def _prefill_steps(prefill: ForwardPass, chunk: int | None, seed: int, routing: str) -> Iterator[Step]:
     """Yield the steps over the prompt: what a chunk has attended to is in the cache."""
-    n_steps = n_prompt_steps(prefill.kv_len, chunk)
+    prompt = prefill.q_len
+    n_steps = n_prompt_steps(prompt, chunk)
     for index in range(n_steps):
-        tokens, kv_len = prompt_step(prefill.kv_len, chunk, index)
+        tokens, read = prompt_step(prompt, chunk, index)
+        kv_len = prefill.kv_len - prompt + read
         step = replace(prefill, q_len=tokens, kv_len=kv_len)
         blocks = _blocks(step, _routing(step, seed, index, routing))
         yield Step(index, "prefill", prefill.batch, tokens, kv_len, blocks if index == n_steps - 1 else blocks[:-1])
@@ -124,7 +128,7 @@ def _routing(step: ForwardPass, seed: int, index: int, law: str) -> tuple[int, .
 
 
 def check_arguments(
-    model: ModelConfig, batch: int, prompt: int, generate: int, seed: int, routing: str, where: str
+    model: ModelConfig, batch: int, prompt: int, generate: int, seed: int, routing: str, where: str, cached: int = 0
 ) -> None:
     """Raise TraceError, naming `where`, on arguments that no trace of this model can have."""
     longest = model.max_position_embeddings
@@ -132,6 +136,7 @@ def check_arguments(
         ("batch", batch, 1, MAX_BATCH),
         ("prompt", prompt, 1, longest),
         ("generate", generate, 0, longest),
+        ("cached", cached, 0, 0 if model.encoder else longest),
         ("seed", seed, 0, MAX_SEED),
     ):
         if type(value) is not int or not low <= value <= high:
@@ -141,8 +146,8 @@ def check_arguments(
     if generate and not model.generates:
         what = "an encoder" if model.encoder else "which has no language-model head"
         raise TraceError(where, "generate", f"expected 0 for {model.name}, {what}, got {generate}")
-    if prompt + generate > longest:
-        problem = f"{prompt} + {generate} tokens, expected at most the {longest} positions of {model.name}"
+    if cached + prompt + generate > longest:
+        problem = f"{f'{cached} cached + ' if cached else ''}{prompt} + {generate} tokens, expected at most the {longest} positions of {model.name}"
         raise TraceError(where, "prompt + generate", problem)
 
 

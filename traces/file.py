@@ -25,7 +25,7 @@ VERSION = 1
 HEADER_FIELDS = ("precision", "kv_precision", "batch", "prompt", "generate", "seed", "routing")
 OPTIONAL_MODEL_FIELDS = ("headless",)
 ZEROS_FIELDS = ("sparsity", "density")
-OPTIONAL_FIELDS = (*ZEROS_FIELDS, "chunk")
+OPTIONAL_FIELDS = (*ZEROS_FIELDS, "chunk", "cached")
 OPERATOR_FIELDS = tuple(field for field in Operator.__dataclass_fields__ if field not in ZEROS_FIELDS)
 
 
@@ -91,8 +91,9 @@ def _body(trace: Trace) -> Iterator[str]:
     model = {key: value for key, value in asdict(trace.model).items() if value or key not in OPTIONAL_MODEL_FIELDS}
     header = {"schema": SCHEMA, "version": VERSION, "model": model}
     header |= {field: getattr(trace, field) for field in HEADER_FIELDS}
-    chunk = {} if trace.chunk is None else {"chunk": trace.chunk}
-    yield _json(header | stated(Sparsity(trace.sparsity, trace.density)) | chunk) + "\n"
+    more = {"chunk": trace.chunk, "cached": trace.cached}
+    more = {key: value for key, value in more.items() if value}
+    yield _json(header | stated(Sparsity(trace.sparsity, trace.density)) | more) + "\n"
     operators, blocks = _Numbering("operator"), _Numbering("block")
     for step in trace.steps:
         numbers = []

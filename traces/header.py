@@ -33,6 +33,7 @@ class Header:
     routing: str
     sparsity: Sparsity
     chunk: int | None
+    cached: int
 
     def trace(self, steps: tuple[Step, ...]) -> Trace:
         """Return the trace of this header and these steps."""
@@ -49,6 +50,7 @@ class Header:
             sparsity=self.sparsity.pattern,
             density=self.sparsity.density,
             chunk=self.chunk,
+            cached=self.cached,
         )
 
 
@@ -63,8 +65,10 @@ def header_of(record: Mapping[str, Any], where: str) -> Header:
         routing=document.text(record, "routing", where),
         sparsity=sparsity_of(record.get("sparsity", DENSE.pattern), record.get("density"), where),
         chunk=document.integer(record, "chunk", where, 1, (1 << 63) - 1) if "chunk" in record else None,
+        cached=document.integer(record, "cached", where, 1, (1 << 63) - 1) if "cached" in record else 0,
     )
-    check_arguments(header.model, header.batch, header.prompt, header.generate, header.seed, header.routing, where)
+    arguments = (header.batch, header.prompt, header.generate, header.seed, header.routing)
+    check_arguments(header.model, *arguments, where, header.cached)
     check_chunk(header.model, header.prompt, header.chunk, where)
     return header
 

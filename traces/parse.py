@@ -147,6 +147,7 @@ def _take_step(reading: _Reading, record: Record, where: str) -> None:
     tokens, kv_len = prompt_step(header.prompt, header.chunk, index)
     if is_decode:
         tokens, kv_len = 1, header.prompt + n_decoded + 1
+    kv_len += header.cached
     for key, expected in (("batch", header.batch), ("tokens", tokens), ("kv_len", kv_len)):
         if type(record[key]) is not int or record[key] != expected:
             raise TraceError(where, key, f"expected {expected} from the header, got {show(record[key])}")

@@ -57,7 +57,8 @@ class Step:
 class Trace:
     """All steps of a run. Equal blocks and operators of different steps are the same objects where built here.
 
-    chunk: tokens of a sequence's prompt in a prefill step, None for all of it.
+    chunk: tokens of a sequence's prompt in a prefill step, None for all of it. cached: tokens of each sequence before
+    the prompt that are in the cache already (a shared prefix, or read by another machine).
     """
 
     model: ModelConfig
@@ -72,6 +73,7 @@ class Trace:
     sparsity: str = DENSE.pattern
     density: float = DENSE.density
     chunk: int | None = None
+    cached: int = 0
 
     @property
     def n_prefill_steps(self) -> int:

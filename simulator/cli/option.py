@@ -48,6 +48,15 @@ RunFile = Annotated[
 
 Batch = Annotated[int, typer.Option("--batch", parser=AT_LEAST_1, metavar="N", help="Sequences served together.")]
 Prompt = Annotated[int, typer.Option("--prompt", parser=AT_LEAST_1, metavar="N", help="Prompt tokens per sequence.")]
+Cached = Annotated[
+    int,
+    typer.Option(
+        "--cached",
+        parser=AT_LEAST_0,
+        metavar="N",
+        help="Tokens of each sequence that are in the cache before its prompt.",
+    ),
+]
 Generate = Annotated[
     int,
     typer.Option(

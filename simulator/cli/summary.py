@@ -55,6 +55,8 @@ def print_summary(summary: Mapping[str, Any], file: Path | None) -> None:
 
 def _title(summary: Mapping[str, Any]) -> str:
     shape = [f"{key} {summary[key]:,}" for key in ("batch", "prompt", "generate") if isinstance(summary.get(key), int)]
+    if summary.get("cached"):
+        shape.insert(1, f"cached {summary['cached']:,}")
     used, there = summary.get("chips"), summary.get("system_chips")
     system = f"{summary.get('system', '?')}" + (f" ({used} of {there} chips)" if used != there else "")
     parts = [f"{summary.get('model', '?')} on {system}", *shape, str(summary.get("precision", ""))]

@@ -16,6 +16,7 @@ def trace(
     sparsity: option.Sparsity = "dense",
     density: option.Density = None,
     prefill_chunk: option.PrefillChunk = None,
+    cached: option.Cached = 0,
     output: option.Output = None,
     as_json: option.Json = False,
     quiet: option.Quiet = False,
@@ -38,6 +39,7 @@ def trace(
             sparsity=sparsity,
             density=density,
             prefill_chunk=prefill_chunk,
+            cached=cached,
             output=target,
         )
     record = {"file": str(target), "steps": len(result.steps), "digest": result.digest()}

@@ -34,6 +34,7 @@ def run(
     sparsity: str = "dense",
     density: float | None = None,
     prefill_chunk: int | None = None,
+    cached: int = 0,
     output: Path | str | None = None,
     compression: str = "gzip",
     processes: int = 1,
@@ -44,7 +45,7 @@ def run(
     system, model: names of the catalog or paths of a system document and a config.json. precision, kv_precision,
     tensor_parallel, pipeline_parallel, micro_batches, prefill_chunk: the system's own where None; as many micro-batches
     of equal size, and chunks of a prompt, follow each other through the stages. sets: overrides such as
-    "chip.hbm.pin_rate=*1.2". processes: how many simulate; the result is the same for any number
+    "chip.hbm.pin_rate=*1.2". cached: tokens of each request before its prompt that are in the cache already. processes: how many simulate; the result is the same for any number
     (a script that asks for several needs the usual `if __name__ == "__main__":`, as workers import it).
     Raises InputError (or TraceError) on bad input, UnsupportedError never: it becomes InputError.
     """
@@ -66,6 +67,7 @@ def run(
         sparsity=sparsity,
         density=density,
         prefill_chunk=_shorter(prefill_chunk or (None if config.encoder else defaults.prefill_chunk), prompt),
+        cached=cached,
     )
     return execute(
         setup,

@@ -34,6 +34,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "batch": over.batch,
         "micro_batches": over.micro_batches,
         "prompt": trace.prompt,
+        "cached": trace.cached,
         "generate": trace.generate,
         "prefill_chunk": _chunk(over),
         "precision": trace.precision,

@@ -24,12 +24,14 @@ def trace(
     sparsity: str = "dense",
     density: float | None = None,
     prefill_chunk: int | None = None,
+    cached: int = 0,
     output: Path | str | None = None,
 ) -> Trace:
     """Return the trace of `batch` requests of `prompt` tokens in and `generate` out; write it to `output` if given.
 
     model: a name of the catalog or the path of a config.json. prefill_chunk: the prompt is read so many tokens a step,
-    None for all in one. Raises InputError or TraceError on bad input.
+    None for all in one. cached: tokens of each request that are in the cache before its prompt.
+    Raises InputError or TraceError on bad input.
     """
     built = build_trace(
         load_model_config(find_path("models", model)),
@@ -43,6 +45,7 @@ def trace(
         sparsity=sparsity,
         density=density,
         chunk=prefill_chunk,
+        cached=cached,
     )
     if output is not None:
         write_trace(built, output)

@@ -131,6 +131,7 @@ def test_run_asks_for_the_defaults(capsys: pytest.CaptureFixture[str], monkeypat
         "sparsity": "dense",
         "density": None,
         "prefill_chunk": None,
+        "cached": 0,
         "output": Path("llama-3-70b_dgx-h100.h5"),
         "compression": "gzip",
         "processes": 1,
@@ -143,7 +144,7 @@ def test_run_hands_on_every_option(capsys: pytest.CaptureFixture[str], monkeypat
     words = "run s m --batch 2 --prompt 3 --generate 4 --precision bf16 --kv-precision fp8 --tp 8 --pp 2 --seed 5"
     words += (
         " --set chip.a=*2 --set fabric.b=9.2Gbps --routing power_law -o x.h5 --compression zstd --processes 2 --quiet"
-        " --micro-batches 2 --sparsity unstructured --density 0.25 --prefill-chunk 2"
+        " --micro-batches 2 --sparsity unstructured --density 0.25 --prefill-chunk 2 --cached 6"
     )
     assert printed(capsys, *words.split()) == ""
     ((_, kwargs),) = study.asked
@@ -163,6 +164,7 @@ def test_run_hands_on_every_option(capsys: pytest.CaptureFixture[str], monkeypat
         "sparsity": "unstructured",
         "density": 0.25,
         "prefill_chunk": 2,
+        "cached": 6,
         "output": Path("x.h5"),
         "compression": "zstd",
         "processes": 2,
