@@ -17,12 +17,24 @@ class WorkerLostError(RuntimeError):
     """A worker process ended before it had done its work; the message says so in one line."""
 
 
-def map_in_workers(function: Callable[[Task], Result], tasks: Sequence[Task], processes: int) -> list[Result]:
-    """Return the function's results for all tasks, computed by up to `processes` worker processes.
+def map_in_workers(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    processes: int,
+    told: Callable[[int, int], None] | None = None,
+) -> list[Result]:
+    """Return the function's results for all tasks, computed by up to `processes` worker processes, by this one if one.
 
-    Function, tasks and results must be picklable. A task's exception is raised here, WorkerLostError if a worker dies.
+    Function, tasks and results must be picklable. told: called with how many are done, and of how many.
+    A task's exception is raised here, WorkerLostError if a worker dies.
     """
     results: dict[int, Result] = {}
+    tell = told or (lambda n_done, n: None)
+    if processes == 1:
+        for index, task in enumerate(tasks):
+            results[index] = function(task)
+            tell(len(results), len(tasks))
+        return list(results.values())
     waiting = iter(enumerate(tasks))
     with _workers(function, min(processes, len(tasks))) as connections:
         # An end of file, and not a pool's bookkeeping, tells of a death: it cannot be missed while workers still start.
@@ -37,6 +49,7 @@ def map_in_workers(function: Callable[[Task], Result], tasks: Sequence[Task], pr
                     if error is not None:
                         raise error
                     results[index] = result
+                    tell(len(results), len(tasks))
     if not is_alive:
         raise WorkerLostError("a worker process ended in the middle of its work (killed, or out of memory?)")
     return [results[index] for index in range(len(tasks))]

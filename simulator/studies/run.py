@@ -44,9 +44,10 @@ def run(
 
     system, model: names of the catalog or paths of a system document and a config.json. precision, kv_precision,
     tensor_parallel, pipeline_parallel, micro_batches, prefill_chunk: the system's own where None; as many micro-batches
-    of equal size, and chunks of a prompt, follow each other through the stages. sets: overrides such as
-    "chip.hbm.pin_rate=*1.2". cached: tokens of each request before its prompt that are in the cache already. processes: how many simulate; the result is the same for any number
-    (a script that asks for several needs the usual `if __name__ == "__main__":`, as workers import it).
+    of equal size, and chunks of a prompt, follow each other through the stages. cached: tokens of each request before
+    its prompt that are in the cache already. sets: overrides such as "chip.hbm.pin_rate=*1.2". processes: how many
+    simulate; the result is the same for any number (a script that asks for several needs the usual
+    `if __name__ == "__main__":`, as workers import it).
     Raises InputError (or TraceError) on bad input, UnsupportedError never: it becomes InputError.
     """
     started = time.perf_counter()

@@ -35,14 +35,7 @@ def sensitivity(
     parameters = [each for each in summary["assumed_parameters_read"] if each["range"] is not None]
     changes = [_override(each, end) for each in parameters for end in each["range"]]
     simulate = partial(_figures_with, system, model, tuple(sets), options)
-    if processes > 1:
-        found = map_in_workers(simulate, changes, processes)
-    else:
-        found = []
-        for change in changes:
-            found.append(simulate(change))
-            if progress is not None:
-                progress("runs", len(found), len(changes))
+    found = map_in_workers(simulate, changes, processes, partial(progress, "runs") if progress else None)
     for each, low, high in zip(parameters, found[::2], found[1::2], strict=True):
         each |= {"low": low, "high": high}
     key = FIGURES[0] if own[FIGURES[1]] is None else FIGURES[1]

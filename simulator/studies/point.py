@@ -1,0 +1,89 @@
+"""Points: many short runs without a log, each named by the command that repeats it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from dieshot.simulator.engine.worker import map_in_workers
+from dieshot.simulator.errors import InputError
+from dieshot.simulator.studies.ledger import Progress
+from dieshot.simulator.studies.run import run
+from dieshot.traces import TraceError
+
+DECODE_STEPS = 3  # the first counts as the prompt's; two decode steps follow it
+_OPTIONS = ("precision", "kv_precision", "tensor_parallel", "pipeline_parallel", "prefill_chunk")
+_WORDS = {"tensor_parallel": "tp", "pipeline_parallel": "pp"}
+
+
+@dataclass(frozen=True, slots=True)
+class PointRequest:
+    """What to run; fields as in `studies.run.run`, None the system's own."""
+
+    system: str
+    model: str
+    batch: int = 1
+    prompt: int = 1024
+    generate: int = 128
+    cached: int = 0
+    precision: str | None = None
+    kv_precision: str | None = None
+    tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
+    prefill_chunk: int | None = None
+    sets: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """The command line that makes this run."""
+        numbers = ("batch", "cached", "prompt", "generate")
+        words = ["dieshot", "run", self.system, self.model]
+        words += [word for name in numbers if name != "cached" or self.cached for word in _words(self, name)]
+        words += [word for name in _OPTIONS if getattr(self, name) is not None for word in _words(self, name)]
+        words += [word for change in self.sets for word in ("--set", change)]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A run's figures (`summary` as of `Run`), or why there are none."""
+
+    request: PointRequest
+    summary: dict[str, Any] | None
+    refused: str | None
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The summary of a point that was not refused."""
+        if self.summary is None:
+            raise ValueError(f"{self.request.command}: {self.refused}")
+        return self.summary
+
+
+def decode_point(system: str, model: str, batch: int, context: int, **others: Any) -> PointRequest:
+    """Return the request for two decode steps of sequences that hold `context` tokens (at least 1) before the first."""
+    return PointRequest(system, model, batch, prompt=1, generate=DECODE_STEPS, cached=context - 1, **others)
+
+
+def point(request: PointRequest) -> Point:
+    """Run one; what the system or the model refuses is told, not raised."""
+    fields = {name: getattr(request, name) for name in request.__dataclass_fields__ if name not in ("system", "model")}
+    try:
+        return Point(request, dict(run(request.system, request.model, **fields).summary), None)
+    except (InputError, TraceError) as error:
+        return Point(request, None, str(error))
+
+
+def points(requests: Sequence[PointRequest], processes: int = 1, progress: Progress | None = None) -> list[Point]:
+    """Run each distinct request once, by several processes if asked for; return the points in the requests' order."""
+    distinct = list(dict.fromkeys(requests))
+    told = partial(progress, "runs") if progress else None
+    found = dict(zip(distinct, map_in_workers(point, distinct, processes, told), strict=True))
+    return [found[request] for request in requests]
+
+
+def _words(request: PointRequest, name: str) -> tuple[str, str]:
+    return f"--{_WORDS.get(name, name).replace('_', '-')}", str(getattr(request, name))
