@@ -1,0 +1,1 @@
+"""How a model's operators become passes of the parts of a block that has their weights in ROM."""

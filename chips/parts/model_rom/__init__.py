@@ -1,0 +1,1 @@
+"""Parts of a block that has its weights in ROM: lanes, vector lanes, cache with its multipliers, bus."""
