@@ -11,6 +11,7 @@ from typing import Any
 from dieshot.simulator.engine.worker import map_in_workers
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.ledger import Progress
+from dieshot.simulator.studies.plan import plan
 from dieshot.simulator.studies.run import run
 from dieshot.traces import TraceError
 
@@ -35,6 +36,11 @@ class PointRequest:
     pipeline_parallel: int | None = None
     prefill_chunk: int | None = None
     sets: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of `studies.run.run`."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("system", "model")}
 
     @property
     def command(self) -> str:
@@ -70,11 +76,19 @@ def decode_point(system: str, model: str, batch: int, context: int, **others: An
 
 def point(request: PointRequest) -> Point:
     """Run one; what the system or the model refuses is told, not raised."""
-    fields = {name: getattr(request, name) for name in request.__dataclass_fields__ if name not in ("system", "model")}
     try:
-        return Point(request, dict(run(request.system, request.model, **fields).summary), None)
+        return Point(request, dict(run(request.system, request.model, **request.options).summary), None)
     except (InputError, TraceError) as error:
         return Point(request, None, str(error))
+
+
+def refusal(request: PointRequest) -> str | None:
+    """Return why a request cannot run (capacity, format, operator), None if it can; nothing is simulated."""
+    try:
+        plan(request.system, request.model, **request.options).check()
+    except (InputError, TraceError) as error:
+        return str(error)
+    return None
 
 
 def points(requests: Sequence[PointRequest], processes: int = 1, progress: Progress | None = None) -> list[Point]:

@@ -6,14 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dieshot.simulator.params import find_path
 from dieshot.simulator.studies.execute import execute
 from dieshot.simulator.studies.ledger import Progress
+from dieshot.simulator.studies.plan import plan
 from dieshot.simulator.studies.result import Run
-from dieshot.simulator.studies.setup import set_up
-from dieshot.simulator.studies.split import degrees, micro_batches_of
-from dieshot.simulator.studies.trace import KV_PRECISION, PRECISION, trace
-from dieshot.traces import load_model_config
 
 
 def run(
@@ -51,38 +47,33 @@ def run(
     Raises InputError (or TraceError) on bad input, UnsupportedError never: it becomes InputError.
     """
     started = time.perf_counter()
-    setup = set_up(system, sets)
-    config = load_model_config(find_path("models", model))
-    wanted = degrees(setup, config, tensor_parallel, pipeline_parallel)
-    n_parts = micro_batches_of(setup, wanted, batch, micro_batches)
-    defaults = setup.system.values
-    operators = trace(
+    found = plan(
+        system,
         model,
-        batch=batch // n_parts,
+        batch=batch,
         prompt=prompt,
         generate=generate,
-        precision=precision or defaults.precision or PRECISION,
-        kv_precision=kv_precision or defaults.kv_precision or KV_PRECISION,
+        precision=precision,
+        kv_precision=kv_precision,
+        tensor_parallel=tensor_parallel,
+        pipeline_parallel=pipeline_parallel,
+        micro_batches=micro_batches,
+        sets=sets,
         seed=seed,
         routing=routing,
         sparsity=sparsity,
         density=density,
-        prefill_chunk=_shorter(prefill_chunk or (None if config.encoder else defaults.prefill_chunk), prompt),
+        prefill_chunk=prefill_chunk,
         cached=cached,
     )
     return execute(
-        setup,
-        operators,
-        wanted=wanted,
-        micro_batches=n_parts,
+        found.setup,
+        found.trace,
+        wanted=found.wanted,
+        micro_batches=found.micro_batches,
         output=output,
         compression=compression,
         processes=processes,
         progress=progress,
         started=started,
     )
-
-
-def _shorter(chunk: int | None, prompt: int) -> int | None:
-    """Return the tokens of a prompt's step; None for all of it."""
-    return chunk if chunk is not None and chunk < prompt else None
