@@ -13,6 +13,7 @@ from dieshot.simulator.params.quantity import (
     FemtojoulesPerBit,
     Femtoseconds,
     Millimetres,
+    Milliwatts,
     Ratio,
     Text,
 )
@@ -24,8 +25,12 @@ class LayerParameters(Schema):
 
     n_lanes, lane_rate: of one direction. encoding: data bits per bit on the lane. flit: the unit of credits.
     serdes_latency: both ends of a wire. fec_block: data of one codeword, None without an error code; fec_latency: to
-    decode it. length, flight_time_per_metre: of a wire. switch_latency: in to out of the switch. receiver_buffer: what
-    the far end can hold, so the credits. credit_latency: from a flit taken there to its credit back at the sender.
+    decode it. dsp_latency: of the retimer or module at one end. conversion_latency: to light and back. medium, length,
+    flight_time_per_metre: of a wire. latency: of a wire, codeword collected. switch_latency: in to out of the switch.
+    endpoint_latency: from memory to port and from port to memory, both chips. energy: of a bit over a wire, both ends;
+    switch_energy: of a bit through the switch; laser_energy: what the lasers of a wire take for a bit at its full rate,
+    sent or not. receiver_buffer: what the far end can hold, so the credits. credit_latency: from a flit taken there to
+    its credit back at the sender.
     """
 
     n_lanes: Count
@@ -35,10 +40,17 @@ class LayerParameters(Schema):
     serdes_latency: Femtoseconds
     fec_block: Bytes | None = None
     fec_latency: Femtoseconds
+    dsp_latency: Femtoseconds | None = None
+    conversion_latency: Femtoseconds | None = None
     medium: Text
     length: Millimetres
     flight_time_per_metre: Femtoseconds
+    latency: Femtoseconds | None = None
     switch_latency: Femtoseconds
+    endpoint_latency: Femtoseconds | None = None
+    energy: FemtojoulesPerBit | None = None
+    switch_energy: FemtojoulesPerBit | None = None
+    laser_energy: FemtojoulesPerBit | None = None
     receiver_buffer: Bytes
     credit_latency: Femtoseconds
 
@@ -50,10 +62,13 @@ class LinkParameters(Schema):
     without serialisation. protocol_efficiency: payload bytes per byte on the wire. max_chips: chips that it can join.
     in_switch_reduction: whether switches add up what chips send; in_switch_efficiency: payload per byte on the wire
     then. shape: sides of the largest grid of chips, such as 16x16 (ring, mesh, torus); wrap_side: an axis closes into
-    a ring where its side is a multiple of this (ring, torus). read_window: what one chip's kernels ask for and still
-    wait for when they read from peers (None: no bound). staging_buffer, staging_setup: a library's buffers that long
-    messages pass, filled once before the links are busy, and its time to begin. energy: per bit moved from chip to
-    chip. layers: what rate and hop_latency are made of, where that is told.
+    a ring where its side is a multiple of this (ring, torus). wiring: whether links between all chips are laid for
+    max_chips (fixed, so without it) or anew for those that there are (free). read_window: what one chip's kernels ask
+    for and still wait for when they read from peers (None: no bound). staging_buffer, staging_setup: a library's
+    buffers that long messages pass, filled once before the links are busy, and its time to begin. energy: per bit
+    moved from chip to chip, in switches too. laser_power: of one link of one chip, whether it sends or not. layers:
+    what rate and hop_latency are made of, where that is told. replaces: the links that the system has by itself, where
+    these stand in for them.
     """
 
     name: str
@@ -66,10 +81,13 @@ class LinkParameters(Schema):
     max_chips: Count
     shape: Text | None = None
     wrap_side: Count | None = None
+    wiring: Choice[Literal["fixed", "free"]] | None = None
     in_switch_reduction: Choice[Literal["supported", "absent"]]
     in_switch_efficiency: Ratio | None = None
     read_window: Bytes | None = None
     staging_buffer: Bytes | None = None
     staging_setup: Femtoseconds | None = None
     energy: FemtojoulesPerBit
+    laser_power: Milliwatts | None = None
     layers: LayerParameters | None = None
+    replaces: str | None = None

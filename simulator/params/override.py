@@ -15,8 +15,9 @@ from dieshot.simulator.params.parameter import Parameter, Parameters, collect
 from dieshot.simulator.params.quantity import Quantity, exact
 from dieshot.simulator.params.schema import LeafSpec, PlainSpec, Schema
 
-Target = Literal["chip", "fabric", "system"]
-TARGETS: tuple[Target, ...] = ("chip", "fabric", "system")
+Target = Literal["chip", "fabric", "system", "cost"]
+TARGETS: tuple[Target, ...] = ("chip", "fabric", "system", "cost")
+FABRIC = "fabric"  # alone it is the system's choice of links: fabric=NAME
 LONGEST_OVERRIDE = 300
 
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -47,12 +48,17 @@ class Override:
 
 
 def parse_override(text: str) -> Override:
-    """Return an override written as PREFIX.PATH=VALUE; without a prefix the chip is meant. InputError otherwise."""
+    """Return an override written as PREFIX.PATH=VALUE; without a prefix the chip is meant. InputError otherwise.
+
+    `fabric=NAME` is short for system.fabric=NAME.
+    """
     left, equals, right = (part.strip() for part in text.partition("="))
     if not equals or not right or len(text) > LONGEST_OVERRIDE or not _PATH.fullmatch(left):
         raise InputError("not an override", file="--set", expected=f"PATH=VALUE such as {_EXAMPLES}", value=text)
     prefix, dot, rest = left.partition(".")
     target: Target = next((known for known in TARGETS if dot and known == prefix), "chip")
+    if left == FABRIC:
+        target = "system"
     path = rest if dot and prefix in TARGETS else left
     if right[0] in "*/":
         return _scaling(Override(target, path, "multiply" if right[0] == "*" else "divide", right))

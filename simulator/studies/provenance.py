@@ -50,6 +50,9 @@ def _command(setup: SystemSetup, options: dict[str, Any]) -> list[str]:
     for name, value in options.items():
         if name not in ("system", "model"):
             words += [f"--{SHORT_OPTIONS.get(name, name).replace('_', '-')}", str(value)]
+    links = setup.fabric_parameters
+    if links is not None and links.parameters.plains.get("replaces") is not None:
+        words += ["--set", f"fabric={setup.system.parameters.plains['fabric']}"]
     for prefix, resolved in setup.resolved.items():
         for record in resolved.records:
             if record.overridden:

@@ -24,8 +24,7 @@ from dieshot.simulator.params import (
     parse_overrides,
     resolve,
 )
-
-DOCUMENT_NAMES = ("chip", "fabric")
+from dieshot.simulator.studies.joining import refuse_unfit, standing_in
 
 
 @dataclass(frozen=True)
@@ -81,20 +80,33 @@ def set_up(system: str, sets: Sequence[str] = ()) -> SystemSetup:
     document = find_document("systems", system)
     resolved = resolve(document, SystemParameters, overrides_of(overrides, "system"))
     chip = find_document("chips", resolved.values.chip, beside=document)
-    fabric_name = resolved.values.fabric
-    fabric = find_document("links", fabric_name, beside=document) if fabric_name else None
-    return _build(resolved, chip, fabric, overrides)
+    own, wanted = document.data.get("fabric"), resolved.values.fabric
+    own_fabric = find_document("links", own, beside=document) if own else None
+    return _build(resolved, chip, own_fabric if wanted == own else _links(wanted, own_fabric, document), overrides)
 
 
 def set_up_texts(texts: dict[str, str], name: str, sets: Sequence[str] = ()) -> SystemSetup:
     """Return the system of resolved documents as a run keeps them, with further overrides; errors show `name`."""
     overrides = parse_overrides(sets)
     for override in overrides_of(overrides, "system"):
-        if override.path in DOCUMENT_NAMES:
-            raise override.refuse(f"{name} brings its own {override.path}", expected="a system in place of its own")
+        if override.path == "chip":
+            raise override.refuse(f"{name} brings its own chip", expected="a system in place of its own")
     documents = {key: document_from_text(text, f"{name}:{key}") for key, text in texts.items()}
     resolved = resolve(documents["system"], SystemParameters, overrides_of(overrides, "system"))
-    return _build(resolved, documents["chip"], documents.get("fabric"), overrides)
+    fabric, wanted = documents.get("fabric"), resolved.values.fabric
+    if wanted != documents["system"].data.get("fabric"):
+        fabric = _links(wanted, fabric, None)
+    return _build(resolved, documents["chip"], fabric, overrides)
+
+
+def _links(name: str | None, own: Document | None, beside: Document | None) -> Document | None:
+    """Return the links that were asked for in place of a system's own."""
+    if name is None:
+        return None
+    try:
+        return standing_in(find_document("links", name, beside), own)
+    except InputError as problem:
+        raise problem.located(file="--set", key="fabric") from None
 
 
 def _build(
@@ -106,6 +118,8 @@ def _build(
     if fabric is None and fabric_overrides:
         raise fabric_overrides[0].refuse(f"the system {system.values.name} has no fabric")
     fabric_parameters = resolve(fabric, LinkParameters, fabric_overrides) if fabric else None
+    if fabric_parameters is not None:
+        refuse_unfit(fabric_parameters, system.values.name, system.values.n_chips, architecture)
     try:
         built: Chip[Any] = architecture(chip_parameters.values)
     except InfeasibleError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dieshot.simulator.errors import InputError
+from dieshot.simulator.errors import InputError, listed
 from dieshot.simulator.params import (
     LinkParameters,
     SystemParameters,
@@ -81,7 +81,7 @@ def test_names_and_paths(tmp_path: Path) -> None:
 
 def test_unknown_names_list_what_exists() -> None:
     assert refusal("links", "nvlink4-nvswich") == (
-        f"unknown link 'nvlink4-nvswich'; expected one of {', '.join(list_names('links'))}; "
+        f"unknown link 'nvlink4-nvswich'; expected {listed(list_names('links'))}; "
         "did you mean 'nvlink4-nvswitch'?"
     )
     assert refusal("systems", "..").startswith("unknown system '..'; expected one of ")

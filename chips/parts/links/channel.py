@@ -36,7 +36,7 @@ class ChannelTiming:
 
 
 def channel_timing(parameters: LinkParameters) -> ChannelTiming:
-    """Return the times of one link, one direction, chip to chip; InputError where its layers are not told.
+    """Return the times of one link, one direction, memory to memory; InputError where its layers are not told.
 
     A way through a switch is two wires; the second codeword is waited for in whole, as the first. Codewords hold
     whole flits.
@@ -49,8 +49,10 @@ def channel_timing(parameters: LinkParameters) -> ChannelTiming:
     flit_fs = -(-layers.flit * 8 * FS_PER_SECOND // bits_per_s)
     block_fs = layers.fec_block // layers.flit * flit_fs if layers.fec_block else 0
     flight_fs = layers.length * layers.flight_time_per_metre // 1000
-    wire_fs = layers.serdes_latency + layers.fec_latency + flight_fs
+    ends_fs = 2 * (layers.dsp_latency or 0) + (layers.conversion_latency or 0)
+    wire_fs = layers.serdes_latency + layers.fec_latency + ends_fs + flight_fs
     latency_fs = n_wires * wire_fs + (n_wires - 1) * (layers.switch_latency + block_fs)
+    latency_fs += layers.endpoint_latency or 0
     n_credits = layers.receiver_buffer // layers.flit
     if n_credits < 1:
         raise InputError("holds not even a flit", key="layers.receiver_buffer", expected=f"at least {layers.flit} B")

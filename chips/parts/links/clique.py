@@ -62,7 +62,7 @@ class CliqueRanks(DirectRanks):
 
 
 class FullyLinked(DirectFabric):
-    """Links from every chip to every other of as many as they can join."""
+    """Links from every chip to every other, laid for as many as they can join or for those that there are."""
 
     ranks = CliqueRanks
     possible = "at most all of them"
@@ -70,21 +70,23 @@ class FullyLinked(DirectFabric):
     def __init__(
         self, parameters: LinkParameters, local: LocalCosts, first_component: int, n_chips: int, stage: int = 1
     ) -> None:
-        n_lanes = parameters.max_chips - 1
+        free = parameters.wiring == "free"
+        n_lanes = (max(2, n_chips) if free else parameters.max_chips) - 1
         problem = f"the links {parameters.name} cannot be joined so"
         if n_chips > parameters.max_chips:
             expected = f"at most {parameters.max_chips} chips"
             raise InputError(problem, key="n_chips", value=n_chips, expected=expected)
-        if n_lanes < 1 or parameters.n_links % n_lanes:
-            expected = f"a multiple of {n_lanes}, the peers of a chip"
+        if n_lanes < 1 or parameters.n_links < n_lanes or (parameters.n_links % n_lanes and not free):
+            expected = f"{'at least' if free else 'a multiple of'} {n_lanes}, the peers of a chip"
             raise InputError(problem, key="n_links", value=parameters.n_links, expected=expected)
         self.n_chips = n_chips
+        self.n_lanes = n_lanes
         wiring = Clique(n_chips, n_lanes)
         super().__init__(parameters, local, first_component, parameters.n_links // n_lanes, wiring, stage)
 
     def part(self, group: int) -> Clique | None:
         """Return so many of the chips."""
-        return Clique(group, self.parameters.max_chips - 1) if group <= self.n_chips else None
+        return Clique(group, self.n_lanes) if group <= self.n_chips else None
 
     def stage_pair(self) -> Clique | None:
         """Return two stages."""

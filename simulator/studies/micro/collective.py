@@ -128,8 +128,10 @@ def _question(
 
 def _own_topology(link: LinkParameters, n_system: int, n_chips: int | None) -> tuple[str, int | None]:
     """Return the topology of some (None: all) of a system's chips, and the neighbours that their links are made for."""
-    if link.topology in ("switch", "full"):
-        return f"{link.topology}:{n_chips or n_system}", link.max_chips - 1 if link.topology == "full" else None
+    if link.topology == "switch" or link.wiring == "free":
+        return f"{link.topology}:{n_chips or n_system}", None
+    if link.topology == "full":
+        return f"full:{n_chips or n_system}", link.max_chips - 1
     whole = importlib.import_module("dieshot.chips.parts.links.grid").grid_of(link, n_system)
     grid = whole.part(n_chips or n_system)
     if grid is None:

@@ -1,0 +1,56 @@
+"""Which links join a system's chips: its own, or others that stand in for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dieshot.simulator.errors import InputError, listed
+from dieshot.simulator.params import Document, LinkParameters, Resolved, find_document, list_names, resolve
+
+NONE = "none"  # what links replace where a system has none by itself
+# What is the chips' and their library's, and stays when they are joined by other switched links.
+LIBRARY = ("read_window", "staging_buffer", "staging_setup")
+
+
+def standing_in(fabric: Document, own: Document | None) -> Document:
+    """Return links for a system that has others by itself: they say so, and keep what is the library's."""
+    name = fabric.label("name")
+    before = NONE if own is None else own.data.get("replaces") or own.label("name")
+    if name == before:
+        return fabric
+    data = dict(fabric.data) | {"replaces": before}
+    if own is None or not _is_switched(fabric):
+        return replace(fabric, data=data)
+    kept = {key: own.data[key] for key in LIBRARY if key in own.data and key not in data}
+    notes = {key: {**node, "note": f"as with {own.label('name')}: the library's"} for key, node in kept.items()}
+    return replace(fabric, data=data | notes, sources=dict(own.sources) | dict(fabric.sources))
+
+
+def _is_switched(fabric: Document) -> bool:
+    topology = fabric.data.get("topology")
+    return isinstance(topology, Mapping) and topology.get("value") == "switch"
+
+
+def refuse_unfit(link: Resolved[LinkParameters], system: str, n_chips: int, chip: Any) -> None:
+    """Raise InputError where links cannot join the chips of a system: too many, one only, or not theirs to choose."""
+    name, most = link.parameters.plains["name"], link.record("max_chips").value
+    if link.parameters.plains.get("replaces") is not None:
+        if chip.collectives_inside:
+            raise InputError(
+                f"the chips of {system} send by a program of their own, over links made for it",
+                key="fabric",
+                value=name,
+                expected="changes to the system's own links, such as fabric.rate=*2",
+            )
+        if n_chips == 1:
+            raise InputError(f"{system} is one chip", key="fabric", value=name, expected="a system with several chips")
+    if n_chips > int(most):
+        problem = f"the links {name} join at most {most} chips, {system} has {n_chips}"
+        raise InputError(problem, key="fabric", value=name, expected=listed(_wide_enough(n_chips)))
+
+
+def _wide_enough(n_chips: int) -> list[str]:
+    found = ((name, resolve(find_document("links", name), LinkParameters)) for name in list_names("links"))
+    return [name for name, link in found if int(link.record("max_chips").value) >= n_chips]
