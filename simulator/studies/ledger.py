@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +72,13 @@ class Pattern:
         """Operators of the step."""
         return len(self.operators["repeat"])
 
+    def of_stage(self, stage: int) -> Pattern:
+        """Return the same step on another stage, not placed yet."""
+        columns = [dict(self.operators), dict(self.cells)]
+        for each in columns:
+            each["stage"] = np.full_like(each["stage"], stage)
+        return replace(self, operators=columns[0], cells=columns[1], times=0, last=0)
+
 
 class _Placed(NamedTuple):
     pattern: Pattern
@@ -100,7 +107,8 @@ class Ledger:
     recorder: Recorder | None
     progress: Progress | None
     ends_fs: list[int] = field(default_factory=list)
-    _patterns: dict[tuple[int, int], Pattern] = field(default_factory=dict)
+    _patterns: dict[tuple[int, int, str], Pattern] = field(default_factory=dict)
+    _laid_out: dict[tuple[int, str], Pattern] = field(default_factory=dict)
     _placed: list[_Placed] = field(default_factory=list)
     _n_sent: int = 0
     _n_rows: int = 0
@@ -123,9 +131,12 @@ class Ledger:
 
     def place(self, placed: StepPlacement) -> None:
         """Take a step of a stage that the machine has carried out."""
-        key = (placed.stage, id(placed.run))
+        phase = self.over.parts.stages[placed.stage].steps[placed.step].phase
+        key, alike = (placed.stage, id(placed.run), phase), (id(placed.run), phase)
         if key not in self._patterns:
-            self._patterns[key] = self._lay_out(placed)
+            if alike not in self._laid_out:
+                self._laid_out[alike] = self._lay_out(placed)
+            self._patterns[key] = self._laid_out[alike].of_stage(placed.stage)
         pattern = self._patterns[key]
         pattern.times += 1
         pattern.last = len(self._placed)
@@ -138,7 +149,7 @@ class Ledger:
     def close(self) -> Account:
         """Return the account of everything placed, and complete the bounds; once, at the end of the run."""
         account = Account(self.specs, self.over.n_ranks)
-        for (stage, _), pattern in self._patterns.items():
+        for (stage, *_), pattern in self._patterns.items():
             n_ranks = self.over.parts.tensor_parallel
             for cell, repeat in pattern.cell_repeats:
                 account.place(cell, repeat * pattern.times * n_ranks)
