@@ -13,6 +13,7 @@ from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.log.total import totals
 
 FJ_PER_JOULE = 10**15
+STATIC = "static"
 
 
 @dataclass(slots=True)
@@ -50,8 +51,11 @@ class Account:
                 for state, count in enumerate(by_state.tolist()):
                     cycles[kind][state] += count * times
         self._rest_is_idle(cycles, duration_fs)
-        static_fj = sum(_cycles(duration_fs, spec) * spec.static_fj_per_cycle * spec.count for spec in self.specs)
-        return Totals(duration_fs, cycles, amount, dynamic_fj, static_fj * self.n_chips)
+        static_fj = dict.fromkeys((*burning_kinds(self.specs), STATIC), 0)
+        for spec in self.specs:
+            kind = spec.kind if spec.kind in static_fj else STATIC
+            static_fj[kind] += self.n_chips * _cycles(duration_fs, spec) * spec.static_fj_per_cycle * spec.count
+        return Totals(duration_fs, cycles, amount, dynamic_fj, static_fj)
 
     def _rest_is_idle(self, cycles: dict[str, list[int]], duration_fs: int) -> None:
         for kind in self.kinds:
@@ -60,24 +64,35 @@ class Account:
             cycles[kind][IDLE] = whole - busy_or_stalled
 
 
+def burning_kinds(specs: Sequence[ComponentSpec]) -> list[str]:
+    """Return the kinds of parts that only burn, such as lasers: they take energy and do no work."""
+    burning = {spec.kind: spec.static_fj_per_cycle > 0 for spec in specs}
+    for spec in specs:
+        burning[spec.kind] &= spec.peak_amount_per_cycle == 0
+    return [kind for kind, burns in burning.items() if burns]
+
+
 def _cycles(duration_fs: int, spec: ComponentSpec) -> int:
     return -(-duration_fs // spec.clock_period_fs)
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What all chips did: cycles by state and work by component kind, energy in fJ."""
+    """What all chips did: cycles by state and work by component kind, energy in fJ.
+
+    static_fj: of parts that only burn by kind, of all others together.
+    """
 
     duration_fs: int
     cycles: Mapping[str, Sequence[int]]
     amount: Mapping[str, int]
     dynamic_fj: Mapping[str, int]
-    static_fj: int
+    static_fj: Mapping[str, int]
 
     @property
     def energy_fj(self) -> int:
         """All energy, static and by event."""
-        return self.static_fj + sum(self.dynamic_fj.values())
+        return sum(self.static_fj.values()) + sum(self.dynamic_fj.values())
 
     @property
     def average_power_w(self) -> float:
@@ -85,8 +100,12 @@ class Totals:
         return self.energy_fj / FJ_PER_JOULE / (self.duration_fs / FS_PER_SECOND)
 
     def utilization(self) -> dict[str, float]:
-        """Busy cycles over all cycles, by component kind."""
-        return {kind: counts[BUSY] / max(1, sum(counts)) for kind, counts in self.cycles.items()}
+        """Busy cycles over all cycles, by kind of component that can be busy."""
+        return {
+            kind: counts[BUSY] / max(1, sum(counts))
+            for kind, counts in self.cycles.items()
+            if kind not in self.static_fj
+        }
 
     def fractions(self, kind: str) -> dict[str, float]:
         """Share of a kind's cycles in each state but busy."""
@@ -96,5 +115,7 @@ class Totals:
 
     def energy_j(self) -> dict[str, float]:
         """Energy by component kind, and static."""
-        parts = {kind: fj / FJ_PER_JOULE for kind, fj in self.dynamic_fj.items()}
-        return parts | {"static": self.static_fj / FJ_PER_JOULE}
+        total_fj = dict(self.dynamic_fj)
+        for kind, fj in self.static_fj.items():
+            total_fj[kind] = total_fj.get(kind, 0) + fj
+        return {kind: fj / FJ_PER_JOULE for kind, fj in total_fj.items()}

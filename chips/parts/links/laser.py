@@ -5,6 +5,7 @@ from __future__ import annotations
 from dieshot.simulator.engine.cell import ComponentSpec
 from dieshot.simulator.params import LinkParameters
 
+KIND = "link_laser"
 CYCLE_FS = 10**6  # of their line in the log; a milliwatt is a whole number of fJ in it
 FJ_PER_MW_CYCLE = CYCLE_FS // 1000
 
@@ -14,4 +15,4 @@ def laser_lines(parameters: LinkParameters) -> list[ComponentSpec]:
     power_mw = parameters.laser_power
     if not power_mw:
         return []
-    return [ComponentSpec("link/laser", "laser", CYCLE_FS, "byte", 0, FJ_PER_MW_CYCLE * power_mw, parameters.n_links)]
+    return [ComponentSpec("link/laser", KIND, CYCLE_FS, "byte", 0, FJ_PER_MW_CYCLE * power_mw, parameters.n_links)]
