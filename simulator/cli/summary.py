@@ -44,6 +44,8 @@ def print_summary(summary: Mapping[str, Any], file: Path | None) -> None:
     if published:
         shown = ", ".join(f"{name} {quantity.si(watts, 'W')}" for name, watts in published.items())
         out.print(f"published power of a chip: {shown}", markup=False)
+    if summary.get("cost"):
+        out.print(_cost(summary["cost"]), markup=False)
     for table in _tables(summary):
         out.print(table)
     assumed = summary.get("assumed_parameters_read") or ()
@@ -51,6 +53,14 @@ def print_summary(summary: Mapping[str, Any], file: Path | None) -> None:
         out.print(f"{len(assumed)} assumed parameters were read; --json names them", markup=False)
     if file is not None:
         out.print(f"cycles: {file}", markup=False)
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    """Return the line of the cost of tokens."""
+    whole = f"cost per million output tokens: {cost['usd_per_mtoken']:.3g} USD"
+    if cost["basis"] == "rent":
+        return f"{whole} (rent)"
+    return f"{whole} (chips {cost['capital_usd']:.3g}, electricity {cost['electricity_usd']:.3g})"
 
 
 def _title(summary: Mapping[str, Any]) -> str:

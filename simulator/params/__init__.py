@@ -9,6 +9,7 @@ from dieshot.simulator.params.catalog import (
     find_path,
     list_names,
 )
+from dieshot.simulator.params.cost import CostParameters
 from dieshot.simulator.params.document import Document
 from dieshot.simulator.params.link import LayerParameters, LinkParameters
 from dieshot.simulator.params.memory import MemoryParameters
@@ -57,6 +58,7 @@ __all__ = [
     "BytesPerCycle",
     "CatalogKind",
     "Choice",
+    "CostParameters",
     "Count",
     "Cycles",
     "Document",

@@ -145,5 +145,10 @@ Millimetres = Annotated[int, _nonnegative("a length", "mm", example="mm")]
 SquareMillimetres = Annotated[float, _positive("an area", "mm2", example="mm2", integer=False)]
 Dollars = Annotated[float, _nonnegative("a price", "USD", example="USD", integer=False)]
 DollarsPerHour = Annotated[float, _nonnegative("a price per hour", "USD/hour", example="USD/hour", integer=False)]
+DollarsPerKilowattHour = Annotated[
+    float, _nonnegative("a price of energy", "USD/kWh", example="USD/kWh", integer=False)
+]
+Hours = Annotated[float, _positive("a span of time", "hour", example="year", integer=False)]
+AtLeastOne = Annotated[float, Quantity("a factor", ("1",), "1", integer=False, least=1, least_excluded=False)]
 Text = Annotated[str, Wording("text")]
 Choice = Annotated[T, Wording("a choice")]  # Choice[Literal["near", "far"]]

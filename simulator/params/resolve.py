@@ -62,8 +62,12 @@ class Resolved(Generic[S]):
 
     def assumed_read(self) -> tuple[ParameterRecord, ...]:
         """Return the assumed parameters that were read, directly or through a formula, in the schema's order."""
+        return tuple(record for record in self.given_read() if record.kind == "assumed")
+
+    def given_read(self) -> tuple[ParameterRecord, ...]:
+        """Return the parameters that were read and do not follow from others, in the schema's order."""
         leaned_on = self._leaned_on()
-        return tuple(record for record in self.records if record.kind == "assumed" and record.path in leaned_on)
+        return tuple(record for record in self.records if record.kind != "derived" and record.path in leaned_on)
 
     def _leaned_on(self) -> set[str]:
         inputs = {record.path: record.inputs for record in self.records}

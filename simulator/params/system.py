@@ -9,11 +9,13 @@ from dieshot.simulator.params.schema import Schema
 class PartitionParameters(Schema):
     """How a model is split by default: ways of tensor parallelism and stages of pipeline parallelism.
 
-    A model with fewer layers has fewer stages; without a number of stages every layer is one.
+    A model with fewer layers has fewer stages; without a number of stages every layer is one. data_parallel: equal
+    shares of the chips that have the whole model each and serve users of their own, 1 without it.
     """
 
     tensor_parallel: int
     pipeline_parallel: int | None = None
+    data_parallel: int | None = None
 
 
 class HostParameters(Schema):
@@ -33,7 +35,8 @@ class SystemParameters(Schema):
     """A system: chip and fabric are names (or paths) of documents.
 
     precision, kv_precision: the formats that models run in where none are asked for. prefill_chunk: tokens of a prompt
-    that go through the stages together, without it the whole prompt.
+    that go through the stages together, without it the whole prompt. cost: a document of what it takes to own and run a
+    system.
     """
 
     name: str
@@ -44,5 +47,6 @@ class SystemParameters(Schema):
     precision: str | None = None
     kv_precision: str | None = None
     prefill_chunk: Count | None = None
+    cost: str | None = None
     host: HostParameters | None = None
     price: PriceParameters | None = None

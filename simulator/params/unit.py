@@ -44,6 +44,8 @@ PINT_DEFINITIONS = [
     "minute = 60 * s",
     "hour = 3600 * s",
     "day = 86400 * s",
+    "year = 31557600 * s",
+    "Wh = 3600 * J",
 ]
 
 _UNIT = re.compile(r"(1|[A-Za-z]+[23]?)([*/][A-Za-z]+[23]?)*")
@@ -106,6 +108,7 @@ _FAMILIES: tuple[tuple[str, str, Fraction, str], ...] = (
     ("s", "s", Fraction(1), ",f,p,n,u,m"),
     ("minute", "s", Fraction(60), ""),
     ("hour", "s", Fraction(3600), ""),
+    ("year", "s", Fraction(31557600), ""),
     ("cycle", "cycle", Fraction(1), ",k,M"),
     ("Hz", "1/s", Fraction(1), ",k,M,G"),
     ("bit", "bit", Fraction(1), ",k,M,G,T,Ki,Mi,Gi"),
@@ -127,6 +130,7 @@ _FAMILIES: tuple[tuple[str, str, Fraction, str], ...] = (
     ("FLOP/s", "MAC/s", Fraction(1, 2), ",M,G,T,P"),
     ("W", "J/s", Fraction(1), ",n,u,m,k,M"),
     ("J", "J", Fraction(1), ",f,p,n,u,m,k"),
+    ("Wh", "J", Fraction(3600), ",k,M"),
     ("J/bit", "J/bit", Fraction(1), ",f,p,n"),
     ("J/B", "J/bit", Fraction(1, 8), ",f,p,n"),
     ("J/MAC", "J/MAC", Fraction(1), ",f,p,n"),
@@ -138,6 +142,7 @@ _FAMILIES: tuple[tuple[str, str, Fraction, str], ...] = (
     ("um2", "metre*metre", Fraction(1, 10**12), ""),
     ("USD", "USD", Fraction(1), ",k,M"),
     ("USD/hour", "USD/s", Fraction(1, 3600), ""),
+    ("USD/kWh", "USD/J", Fraction(1, 3_600_000), ""),
     ("V", "V", Fraction(1), ",m,u"),
 )
 

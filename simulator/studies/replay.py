@@ -14,14 +14,15 @@ from dieshot.simulator.studies.execute import execute
 from dieshot.simulator.studies.ledger import Progress
 from dieshot.simulator.studies.result import Run
 from dieshot.simulator.studies.setup import SystemSetup, set_up, set_up_texts
-from dieshot.simulator.studies.split import degrees
+from dieshot.simulator.studies.split import degrees, replicas_of
 from dieshot.traces import Trace, parse_trace, read_trace
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 RUN_SUFFIXES = (".h5", ".part")
-DOCUMENTS = ("system", "chip", "fabric")
+DOCUMENTS = ("system", "chip")
+OPTIONAL_DOCUMENTS = ("fabric", "cost")
 DEGREES = ("tensor_parallel", "pipeline_parallel")
-PARTS = "micro_batches"
+PARTS, REPLICAS = "micro_batches", "data_parallel"
 
 
 class _Inputs(NamedTuple):
@@ -30,6 +31,7 @@ class _Inputs(NamedTuple):
     tensor_parallel: int | None
     pipeline_parallel: int | None
     micro_batches: int
+    data_parallel: int
 
 
 def replay(
@@ -61,7 +63,7 @@ def replay(
     return execute(
         inputs.setup,
         inputs.trace,
-        wanted=degrees(inputs.setup, inputs.trace.model, ways, stages),
+        wanted=degrees(inputs.setup, inputs.trace.model, ways, stages)._replace(data_parallel=inputs.data_parallel),
         micro_batches=micro_batches or inputs.micro_batches,
         output=output,
         compression=compression,
@@ -82,7 +84,7 @@ def _is_run(path: Path) -> bool:
 def _from_trace(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
     if system is None:
         raise InputError("a trace names no system", file=str(path), key="SYSTEM", expected="a system's name or file")
-    return _Inputs(set_up(system, sets), read_trace(path), None, None, 1)
+    return _Inputs(set_up(system, sets), read_trace(path), None, None, 1, 1)
 
 
 def _from_run(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
@@ -90,10 +92,16 @@ def _from_run(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
         recorded = file.provenance
     trace = parse_trace(_recorded(recorded, "trace", path), f"{path}:trace")
     options = _options(recorded, path)
+    n_parts = options[PARTS] * options[REPLICAS]
     if system is not None:
-        return _Inputs(set_up(system, sets), trace, None, None, options[PARTS])
-    texts = {name: _recorded(recorded, name, path) for name in DOCUMENTS if name != "fabric" or name in recorded}
-    return _Inputs(set_up_texts(texts, str(path), sets), trace, *(options[name] for name in (*DEGREES, PARTS)))
+        setup = set_up(system, sets)
+        replicas = replicas_of(setup, n_parts)
+        return _Inputs(setup, trace, None, None, n_parts // replicas, replicas)
+    texts = {name: _recorded(recorded, name, path) for name in DOCUMENTS}
+    texts |= {name: recorded[name] for name in OPTIONAL_DOCUMENTS if name in recorded}
+    setup = set_up_texts(texts, str(path), sets)
+    replicas = replicas_of(setup, n_parts)
+    return _Inputs(setup, trace, *(options[name] for name in DEGREES), n_parts // replicas, replicas)
 
 
 def _recorded(recorded: Mapping[str, str], name: str, path: Path) -> str:
@@ -103,15 +111,15 @@ def _recorded(recorded: Mapping[str, str], name: str, path: Path) -> str:
 
 
 def _options(recorded: Mapping[str, str], path: Path) -> dict[str, int]:
-    """Return the degrees of parallelism that the run had, and its micro-batches (one, if it does not tell)."""
+    """Return the degrees of parallelism that the run had, its micro-batches and replicas (one, if it does not tell)."""
     key = "provenance/options"
     try:
         options = json.loads(_recorded(recorded, "options", path))
     except (ValueError, RecursionError):
         raise InputError("no JSON", file=str(path), key=key, expected="a JSON object") from None
-    found: dict[str, Any] = {PARTS: 1} | (options if isinstance(options, dict) else {})
-    for name in (*DEGREES, PARTS):
+    found: dict[str, Any] = {PARTS: 1, REPLICAS: 1} | (options if isinstance(options, dict) else {})
+    for name in (*DEGREES, PARTS, REPLICAS):
         value = found.get(name)
         if type(value) is not int or value < 1:
             raise InputError(f"bad {name}", file=str(path), key=key, value=value, expected="an integer of at least 1")
-    return {name: found[name] for name in (*DEGREES, PARTS)}
+    return {name: found[name] for name in (*DEGREES, PARTS, REPLICAS)}

@@ -32,7 +32,11 @@ def sensitivity(
     """
     summary = run(system, model, sets=sets, **options).summary
     own = _figures(summary)
-    parameters = [each for each in summary["assumed_parameters_read"] if each["range"] is not None]
+    parameters = [
+        each
+        for each in summary["assumed_parameters_read"]
+        if each["range"] is not None and not each["path"].startswith("cost.")
+    ]
     changes = [_override(each, end) for each in parameters for end in each["range"]]
     simulate = partial(_figures_with, system, model, tuple(sets), options)
     found = map_in_workers(simulate, changes, processes, partial(progress, "runs") if progress else None)

@@ -12,6 +12,7 @@ from dieshot.simulator.engine.fabric import Fabric
 from dieshot.simulator.engine.machine import Machine
 from dieshot.simulator.errors import InputError, nearest_name
 from dieshot.simulator.params import (
+    CostParameters,
     Document,
     LinkParameters,
     Override,
@@ -26,6 +27,8 @@ from dieshot.simulator.params import (
 )
 from dieshot.simulator.studies.joining import refuse_unfit, standing_in
 
+DEFAULT_COSTS = "data-centre"
+
 
 @dataclass(frozen=True)
 class SystemSetup:
@@ -39,20 +42,35 @@ class SystemSetup:
     chip_parameters: Resolved[Any]
     fabric_parameters: Resolved[LinkParameters] | None
     chip: Chip[Any]
+    cost: Resolved[CostParameters]
     fabric: Fabric | None = None
     stages_on_chip: int = 1
 
     @property
     def documents(self) -> dict[str, str]:
         """The resolved documents as texts that load again without any file."""
-        texts = {"system": self.system.text, "chip": self.chip_parameters.text}
+        texts = {"system": self.system.text, "chip": self.chip_parameters.text, "cost": self.cost.text}
         return texts | ({"fabric": self.fabric_parameters.text} if self.fabric_parameters else {})
 
     @property
     def resolved(self) -> dict[str, Resolved[Any]]:
         """The resolved documents by their prefix in overrides."""
-        found: dict[str, Resolved[Any]] = {"system": self.system, "chip": self.chip_parameters}
+        found: dict[str, Resolved[Any]] = {"system": self.system, "chip": self.chip_parameters, "cost": self.cost}
         return found | ({"fabric": self.fabric_parameters} if self.fabric_parameters else {})
+
+    @property
+    def replicas(self) -> int:
+        """Equal shares of the chips with the whole model each."""
+        return self.system.values.partition.data_parallel or 1
+
+    @property
+    def chips_per_replica(self) -> int:
+        """Chips that have a model together; InputError where the replicas do not divide the system's."""
+        n_chips = self.system.values.n_chips
+        if n_chips % self.replicas:
+            raise InputError("cannot be shared evenly", file=self.name, key="partition.data_parallel",
+                             value=self.replicas, expected=f"a divisor of the {n_chips} chips")  # fmt: skip
+        return n_chips // self.replicas
 
     def placed(self, group: int, stages_on_chip: int) -> SystemSetup:
         """Return the setup for stages of `group` ranks, several of which may share a chip; see Chip.divided."""
@@ -63,7 +81,7 @@ class SystemSetup:
             chip.attach(link, group)
         elif link is not None:
             module = importlib.import_module("dieshot.chips.parts.links.fabric_choice")
-            n_chips = self.system.values.n_chips
+            n_chips = self.chips_per_replica
             fabric = module.choose_fabric(link, chip.local_costs, len(chip.components()), n_chips, group)
         return replace(self, chip=chip, fabric=fabric, stages_on_chip=stages_on_chip)
 
@@ -82,7 +100,9 @@ def set_up(system: str, sets: Sequence[str] = ()) -> SystemSetup:
     chip = find_document("chips", resolved.values.chip, beside=document)
     own, wanted = document.data.get("fabric"), resolved.values.fabric
     own_fabric = find_document("links", own, beside=document) if own else None
-    return _build(resolved, chip, own_fabric if wanted == own else _links(wanted, own_fabric, document), overrides)
+    fabric = own_fabric if wanted == own else _links(wanted, own_fabric, document)
+    costs = find_document("costs", resolved.values.cost or DEFAULT_COSTS, beside=document)
+    return _build(resolved, chip, fabric, costs, overrides)
 
 
 def set_up_texts(texts: dict[str, str], name: str, sets: Sequence[str] = ()) -> SystemSetup:
@@ -96,7 +116,8 @@ def set_up_texts(texts: dict[str, str], name: str, sets: Sequence[str] = ()) -> 
     fabric, wanted = documents.get("fabric"), resolved.values.fabric
     if wanted != documents["system"].data.get("fabric"):
         fabric = _links(wanted, fabric, None)
-    return _build(resolved, documents["chip"], fabric, overrides)
+    costs = documents["cost"] if "cost" in documents else find_document("costs", DEFAULT_COSTS)
+    return _build(resolved, documents["chip"], fabric, costs, overrides)
 
 
 def _links(name: str | None, own: Document | None, beside: Document | None) -> Document | None:
@@ -110,7 +131,11 @@ def _links(name: str | None, own: Document | None, beside: Document | None) -> D
 
 
 def _build(
-    system: Resolved[SystemParameters], chip: Document, fabric: Document | None, overrides: Sequence[Override]
+    system: Resolved[SystemParameters],
+    chip: Document,
+    fabric: Document | None,
+    costs: Document,
+    overrides: Sequence[Override],
 ) -> SystemSetup:
     architecture = architecture_of(chip)
     chip_parameters = resolve(chip, architecture.Parameters, overrides_of(overrides, "chip"))
@@ -125,7 +150,8 @@ def _build(
     except InfeasibleError as error:
         problem = "cannot be with the other parameters"
         raise InputError(problem, file=chip.file, key=error.key, value=error.value, expected=error.expected) from None
-    return SystemSetup(system.values.name, system, chip_parameters, fabric_parameters, built)
+    cost = resolve(costs, CostParameters, overrides_of(overrides, "cost"))
+    return SystemSetup(system.values.name, system, chip_parameters, fabric_parameters, built, cost)
 
 
 def architecture_of(chip: Document) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.studies.account import FJ_PER_JOULE, Account
+from dieshot.simulator.studies.cost import cost_of_tokens
 from dieshot.simulator.studies.setup import SystemSetup
 from dieshot.simulator.studies.split import Split
 
@@ -43,6 +44,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "density": trace.density,
         "tensor_parallel": parts.tensor_parallel,
         "pipeline_parallel": parts.pipeline_parallel,
+        "data_parallel": over.data_parallel,
         "chips": over.n_chips,
         "system_chips": setup.system.values.n_chips,
         "total_time_s": total_s,
@@ -54,6 +56,8 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "energy_per_token_j": totals.energy_fj / FJ_PER_JOULE / n_tokens,
         "energy_j": totals.energy_j(),
         "average_power_w": totals.average_power_w,
+        "static_power_w": sum(totals.static_fj.values()) / FJ_PER_JOULE / total_s,
+        "cost": _cost(setup, n_tokens / total_s, totals.average_power_w),
         "chip_power_w": totals.average_power_w / over.n_chips,
         "published_chip_power_w": dict(setup.chip.published_power_w),
         "cycles": -(-end_fs // ledger.specs[0].clock_period_fs),
@@ -64,8 +68,16 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
             "serial_s": ledger.serial_fs / FS_PER_SECOND + _gaps_s(over),
         },
         "operators": _operators(ledger, end_fs),
+        "parameters_read": sum(len(resolved.given_read()) for resolved in setup.resolved.values()),
         "assumed_parameters_read": _assumed(setup),
     }
+
+
+def _cost(setup: SystemSetup, tokens_per_s: float, power_w: float) -> dict[str, str | float] | None:
+    """Return what the output tokens cost, all chips of the system paid for; None without a known price."""
+    values = setup.system.values
+    cost = cost_of_tokens(values.price, values.n_chips, tokens_per_s, power_w, setup.cost.values)
+    return cost.record() if cost else None
 
 
 def _chunk(over: Split) -> int | None:
