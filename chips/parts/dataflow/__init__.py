@@ -1,0 +1,1 @@
+"""Parts of a chip of compute and memory tiles that a compiler joins to a pipeline."""

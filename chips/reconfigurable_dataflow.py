@@ -1,0 +1,241 @@
+"""Chips of compute and memory tiles that a compiler joins to a pipeline in space: a layer is one region without a
+launch inside, weights and cache stream from HBM through it, and the streams of the next layer begin while it drains."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+from dieshot.chips.mapping.dataflow.lower import Lowering, successors
+from dieshot.chips.mapping.dataflow.machine import DataflowMachine
+from dieshot.chips.mapping.dataflow.stage import Region
+from dieshot.chips.parameters.power import fj_per_cycle, watts
+from dieshot.chips.parameters.reconfigurable_dataflow import (
+    ReconfigurableDataflowParameters,
+    check_feasible,
+    path_fs,
+    stream_room,
+)
+from dieshot.chips.parts.dataflow.die import AGCU, MESH, N_SHARED, PMU, SIMD, Die, RegionRun
+from dieshot.chips.parts.dataflow.timing import DataflowTiming, Handover
+from dieshot.chips.parts.links.fabric_choice import choose_fabric
+from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
+from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design, pin_lines
+from dieshot.simulator.engine.cell import Cell, ComponentSpec
+from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.clock import transfer_fs
+from dieshot.simulator.engine.cut import cut
+from dieshot.simulator.engine.fabric import Fabric, LocalCosts
+from dieshot.simulator.engine.machine import COLLECTIVES, StepLike
+from dieshot.simulator.params import LinkParameters
+from dieshot.traces.operator import Operator
+
+
+class ReconfigurableDataflow(Chip[Handover]):
+    """One socket, its links to others among its parts; cells are kept by stretch and by what was left before it."""
+
+    Parameters = ReconfigurableDataflowParameters
+    collectives_inside = True
+    overlaps_operators = True
+    pads_shards = True
+    main_kind = "pcu"
+
+    def __init__(self, parameters: ReconfigurableDataflowParameters) -> None:
+        check_feasible(parameters)
+        self.parameters = parameters
+        self.machine = DataflowMachine(parameters)
+        self.clock = self.machine.clock
+        self.lowering = Lowering(self.machine)
+        self.hbm = _hbm(parameters)
+        self._link: LinkParameters | None = None
+        self._fabric: Fabric | None = None
+        self._cells: dict[Hashable, tuple[OperatorOutcome[Handover], ...]] = {}
+
+    def attach(self, link: LinkParameters, group: int) -> None:
+        """Learn the links and how many sockets a stage has; see Chip."""
+        self._link = link
+        own = len(self._own_lines())
+        self._fabric = choose_fabric(link, self.local_costs, own, link.max_chips, group)
+        self._cells.clear()
+
+    @property
+    def memory_bytes(self) -> int:
+        """HBM of a socket."""
+        return self.parameters.hbm.capacity
+
+    def working_bytes(self, operator: Operator) -> int:
+        """Return nothing: activations stay in memory units, token tile after token tile."""
+        return 0
+
+    @property
+    def initial_state(self) -> Handover:
+        """Before a forward pass: nothing fetched."""
+        return Handover()
+
+    @property
+    def published_power_w(self) -> Mapping[str, float]:
+        """Average power of a socket with its share of the host, by reports of racks."""
+        return {"average": watts(self.parameters.power.average)}
+
+    def peaks(self) -> Mapping[str, float]:
+        """Return MAC rates by format (MAC/s), HBM bandwidth, links of one way (B/s), SIMD rate (op/s)."""
+        p = self.parameters
+        rates = {f"mac:{dtype}": float(p.pcu.count * rate * p.clock) for dtype, rate in p.pcu.mac_rate.items()}
+        return rates | {
+            "memory": self.hbm.bytes_per_s,
+            "link": float(self._link.n_links * self._link.rate) if self._link else 0.0,
+            "vector": float(p.pcu.count * p.pcu.lanes * p.pcu.stages * p.clock),
+        }
+
+    def components(self) -> Sequence[ComponentSpec]:
+        """Return a line for every strip of PCUs, mesh, memory units, SIMD work, AGCUs, pins of the HBM, then links."""
+        fabric = self._fabric.components() if self._fabric else ()
+        return [*self._own_lines(), *fabric]
+
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
+        """Refuse formats that PCUs do not multiply, and learn what follows what, to fetch ahead; see Chip."""
+        lowering = self.lowering
+        known: dict[int, tuple[Hashable, int]] = {}
+        orders = []
+        for steps in stages:
+            for step in steps:
+                for block in step.blocks:
+                    if id(block.operators) not in known:
+                        for operator in block.operators:
+                            self._refuse(operator)
+                        prefix = lowering.prefix_bytes(block.operators)
+                        known[id(block.operators)] = (lowering.key(block.operators), prefix)
+                orders.append([(known[id(b.operators)][0], b.repeat, known[id(b.operators)][1]) for b in step.blocks])
+        room = stream_room(self.parameters) // 2
+        lowering.follow = {key: min(room, n_bytes) for key, n_bytes in successors(orders).items()}
+        self._cells.clear()
+
+    def carry_out(self, operator: Operator, state: Handover, record: bool = True) -> OperatorOutcome[Handover]:
+        """Simulate an operator by itself; see Chip."""
+        return self.carry_out_all((operator,), state, record)[0]
+
+    def carry_out_all(
+        self, operators: Sequence[Operator], state: Handover, record: bool = True
+    ) -> tuple[OperatorOutcome[Handover], ...]:
+        """Simulate a stretch as one region, and cut it at the ends of its operators; see Chip."""
+        for operator in operators:
+            self._refuse(operator)
+        key = (self.lowering.key(operators), state, record)
+        if key not in self._cells:
+            region = self.lowering.region(operators)
+            self._cells[key] = self._outcomes(key, region, self._die().run(region, state, record))
+        return self._cells[key]
+
+    def drain(self, state: Handover) -> tuple[Cell | None, Handover]:
+        """Nothing is under way after the last stretch of a step, which fetches nothing ahead; see Chip."""
+        return None, self.initial_state
+
+    def alongside(self, cell: Cell, operator: Operator, state: Handover) -> tuple[Cell, Handover]:
+        """Return a collective as it is: collectives are stages of the pipeline."""
+        return cell, state
+
+    @property
+    def local_costs(self) -> LocalCosts:
+        """A collective begins and ends as a stage; a strip adds copies as fast as its memory units deliver them."""
+        p = self.parameters
+        period = self.clock.period_fs
+        add_fs_per_mib = transfer_fs(MIB, self.machine.strip * p.pmu.read * p.clock)
+        return LocalCosts(period, self.clock.fs(p.pmu.access), self.clock.fs(p.pmu.access), add_fs_per_mib)
+
+    def _die(self) -> Die:
+        p = self.parameters
+        timing = DataflowTiming(
+            period_fs=self.clock.period_fs,
+            hbm=self.hbm,
+            room_bytes=stream_room(p),
+            transfer_bytes=p.agcu.transfer,
+            under_way=p.agcu.under_way,
+            credit_fs=self.clock.fs(p.agcu.credit),
+            width=p.mesh.width,
+            start_fs=p.program.start,
+            collective=self._collective,
+        )
+        return Die(self.machine, timing, p.mesh.columns + N_SHARED)
+
+    def _collective(self, operator: Operator) -> Cell:
+        if self._fabric is None:
+            raise UnsupportedError(f"{self.parameters.name} has no links in a system without a fabric")
+        return self._fabric.carry_out(operator, operator.dims.get("group", 1))
+
+    def _outcomes(self, key: Hashable, region: Region, run: RegionRun) -> tuple[OperatorOutcome[Handover], ...]:
+        outcomes = []
+        begin = 0
+        energies = self._energies(region)
+        for index, (stage, end, part) in enumerate(
+            zip(region.stages, run.ends_fs, cut(run.activity, run.ends_fs), strict=True)
+        ):
+            operator, work = stage.operator, stage.work
+            counters = {"macs": operator.macs, "padded_macs": work.spare_macs}
+            if index == len(region.stages) - 1:
+                counters |= run.counters
+            name = f"{operator.kind} " + "x".join(str(value) for value in operator.dims.values())
+            cell = Cell((key, index), name, operator.kind, end - begin, part, energies, counters)
+            outcomes.append(OperatorOutcome((cell,), run.left))
+            begin = end
+        return tuple(outcomes)
+
+    def _energies(self, region: Region) -> dict[str, int]:
+        """Return event energies (fJ); those of MACs of the format that most of a region's are in."""
+        energy = self.parameters.energy
+        macs: dict[str, int] = {}
+        for stage in region.stages:
+            macs[stage.work.dtype] = macs.get(stage.work.dtype, 0) + stage.work.macs
+        dtype = max(macs, key=lambda name: macs[name])
+        links = round(self._link.energy * 8) if self._link else 0
+        return {
+            "pcu": energy.mac[dtype] if macs[dtype] else 0,
+            "mesh": energy.hop,
+            "pmu": energy.sram,
+            "simd": energy.simd_op,
+            "hbm_channel": round(energy.hbm * 8),
+            "link": links,
+        }
+
+    def _refuse(self, operator: Operator) -> None:
+        p = self.parameters
+        for dtype in (
+            {operator.dtype, operator.weight_dtype} if operator.macs and operator.kind not in COLLECTIVES else ()
+        ):
+            if dtype is not None and dtype not in p.pcu.mac_rate:
+                raise UnsupportedError(
+                    f"{p.name} does not multiply {dtype} (operator {operator.name}); it multiplies "
+                    f"{', '.join(sorted(p.pcu.mac_rate))}"
+                )
+        if operator.kv_dtype is not None and operator.kv_dtype not in p.pcu.mac_rate:
+            raise UnsupportedError(
+                f"{p.name} keeps no KV cache in {operator.kv_dtype} (operator {operator.name}); it keeps "
+                f"{', '.join(sorted(p.pcu.mac_rate))}"
+            )
+
+    def _own_lines(self) -> list[ComponentSpec]:
+        p, period = self.parameters, self.clock.period_fs
+        mesh, pcu = p.mesh, p.pcu
+        per_die = mesh.columns // mesh.dies
+        rate = mesh.rows * max(pcu.mac_rate.values())
+        idle_fj = fj_per_cycle(p.power.idle, period)
+        lines = [
+            ComponentSpec(f"die{c // per_die}/strip{c % per_die}", "pcu", period, "MAC", rate, count=mesh.rows)
+            for c in range(mesh.columns)
+        ]
+        n_links = 2 * (mesh.rows * (mesh.columns - 1) + mesh.columns * (mesh.rows - 1))
+        hbm_bytes = -(-int(self.hbm.bytes_per_s) // p.clock)
+        shared = {
+            MESH: ComponentSpec("mesh", "mesh", period, "byte", n_links * mesh.width, count=n_links),
+            PMU: ComponentSpec("pmu", "pmu", period, "byte", p.pmu.count * (p.pmu.read + p.pmu.write),
+                               count=p.pmu.count),
+            SIMD: ComponentSpec("simd", "simd", period, "op", pcu.count * pcu.lanes * (pcu.stages + 1),
+                                count=pcu.count),
+            AGCU: ComponentSpec("agcu", "agcu", period, "byte", hbm_bytes, idle_fj),
+        }  # fmt: skip
+        lines += [shared[line] for line in range(N_SHARED)]
+        return lines + pin_lines(p.hbm.memory, p.hbm.stacks, self.hbm.burst_cycles)
+
+
+def _hbm(p: ReconfigurableDataflowParameters) -> HbmDesign:
+    n_channels = p.hbm.stacks * p.hbm.memory.geometry.n_channels
+    policy = ControllerPolicy(queue=p.hbm.queue, refresh=p.hbm.refresh, n_channels=n_channels)
+    return hbm_design(p.hbm.memory, policy, p.hbm.interleave, path_fs(p), 0)
