@@ -135,6 +135,14 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change a parameter, e.g. chip.hbm.pin_rate=9.2Gbps. Repeatable."),
 ]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--against",
+        metavar="PATH=VALUE",
+        help="Run the same with this changed too, and print where time and energy moved, e.g. fabric=NAME. Repeatable.",
+    ),
+]
 Processes = Annotated[
     int, typer.Option("--processes", parser=AT_LEAST_1, metavar="N", help="Processes to simulate with.")
 ]

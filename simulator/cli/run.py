@@ -1,5 +1,7 @@
 """`dieshot run SYSTEM MODEL`."""
 
+from functools import partial
+
 from dieshot.simulator.cli import option
 from dieshot.simulator.cli.output import destination, reserved_stdout, short_name
 from dieshot.simulator.cli.progress import ProgressBar
@@ -17,6 +19,7 @@ def run(
     pipeline_parallel: option.PipelineParallel = None,
     micro_batches: option.MicroBatches = None,
     sets: option.Sets = None,
+    against: option.Against = None,
     seed: option.Seed = 0,
     routing: option.Routing = "balanced",
     sparsity: option.Sparsity = "dense",
@@ -34,9 +37,10 @@ def run(
     """Simulate MODEL on SYSTEM; print the figures and write every cycle to a file (<model>_<system>.h5)."""
     target = destination(output, f"{short_name(model)}_{short_name(system)}.h5", no_log)
     with reserved_stdout(), ProgressBar(enabled=not quiet) as progress:
-        from dieshot.simulator.studies.run import run as simulate
+        from dieshot.simulator.studies.run import run as simulate_run
 
-        result = simulate(
+        simulate = partial(
+            simulate_run,
             system,
             model,
             batch=batch,
@@ -47,18 +51,25 @@ def run(
             tensor_parallel=tensor_parallel,
             pipeline_parallel=pipeline_parallel,
             micro_batches=micro_batches,
-            sets=tuple(sets or ()),
             seed=seed,
             routing=routing,
             sparsity=sparsity,
             density=density,
             prefill_chunk=prefill_chunk,
             cached=cached,
-            output=target,
             compression=compression,
             processes=processes,
             progress=progress,
         )
-    from dieshot.simulator.cli.summary import answer
+        changes = tuple(sets or ())
+        # first, so that what is wrong with it is told before a file is written
+        other = simulate(sets=(*changes, *against), output=None) if against else None
+        result = simulate(sets=changes, output=target)
+    if other is None:
+        from dieshot.simulator.cli.summary import answer
 
-    answer(result.summary, target, as_json, quiet)
+        answer(result.summary, target, as_json, quiet)
+    else:
+        from dieshot.simulator.cli.difference import answer_against
+
+        answer_against(result.summary, other.summary, against or (), target, as_json, quiet)
