@@ -1,0 +1,1 @@
+"""From operators to the program of a chip of optical arrays."""

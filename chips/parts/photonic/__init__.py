@@ -1,0 +1,1 @@
+"""Parts of a chip of optical arrays."""
