@@ -1,0 +1,1 @@
+"""Parts of a chip with fixed operator units behind large arrays."""
