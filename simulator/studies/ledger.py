@@ -126,7 +126,7 @@ class Ledger:
         peaks = dict(setup.chip.peaks())
         if setup.fabric_parameters is not None:
             link = setup.fabric_parameters.values
-            peaks["link"] = float(link.n_links * link.rate)
+            peaks.setdefault("link", float(link.n_links * link.rate))
         self.bounds = Bounds(peaks, len(self.over.parts.stages), setup.chip.overlaps_operators)
 
     def place(self, placed: StepPlacement) -> None:

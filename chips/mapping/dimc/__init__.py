@@ -1,0 +1,1 @@
+"""From operators to steps on digital in-memory cores."""

@@ -1,0 +1,1 @@
+"""Parts of a card of digital in-memory cores."""

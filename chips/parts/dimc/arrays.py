@@ -1,0 +1,102 @@
+"""The in-memory cores of a card: tiles are selected out of SRAM while others multiply, vector by vector, bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simpy
+
+from dieshot.chips.parts.activity import Rows
+from dieshot.chips.parts.dimc.line_log import LineLog
+from dieshot.chips.parts.dimc.program import DimcTiming, Step, Tiles
+from dieshot.chips.parts.dimc.segments import Segments
+from dieshot.kernels import dimc
+from dieshot.simulator.engine.component import Component
+from dieshot.simulator.engine.port import Port
+
+ROWS_A_TILE = 8  # of the log: a selection, waits, a multiplication
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplication:
+    """A step for the arrays. number: of the step. ready: cycle from which tiles may be selected. arrivals (chiplets,
+    items). waits (n, 2: until, state): what the arrays wait for before the vectors come."""
+
+    number: int
+    step: Step
+    ready: int
+    arrivals: Rows
+    waits: Rows
+
+
+class Arrays(Component):
+    """All cores: those of a chiplet act alike. Segments of weights that lie in DRAM are multiplied as they come."""
+
+    def __init__(self, env: simpy.Environment, timing: DimcTiming, segments: Segments | None, log: LineLog) -> None:
+        self.timing = timing
+        self.segments = segments
+        self.log = log
+        self.requests = Port(env, 0)
+        self.answers = Port(env, 0)
+        self.state = np.zeros((timing.n_chiplets, dimc.N_ARRAY), np.int64)
+        super().__init__(env, "arrays")
+
+    def run(self) -> Generator[simpy.Event, Any, None]:
+        """Work off steps in the order of the program."""
+        while True:
+            work = yield self.requests.receive()
+            loads = self.segments.of_step(work.number) if self.segments else ()
+            if not loads:
+                self.answers.send(self._pass(work, work.step.tiles, work.ready))
+                continue
+            done = work.arrivals
+            for index, segment in enumerate(loads):
+                assert self.segments is not None
+                there = yield from self.segments.loaded(segment)
+                part = [_part(tiles, index, len(loads)) for tiles in work.step.tiles]
+                done = np.maximum(done, self._pass(work, part, max(work.ready, there)))
+                self.segments.release(segment, int(self.state[:, dimc.A_ENDED].max()))
+            self.answers.send(done)
+
+    def multiply(self, work: Multiplication) -> Generator[simpy.Event, Any, Rows]:
+        """Send a step and wait for the cycle in which each vector is through, by chiplet."""
+        self.requests.send(work)
+        done: Rows = yield self.answers.receive()
+        return done
+
+    def _pass(self, work: Multiplication, tiles: Sequence[Tiles], ready: int) -> Rows:
+        timing = self.timing
+        table = np.array([(each.passes, each.select_bytes, each.macs) for each in tiles], np.int64)
+        done = np.empty_like(work.arrivals)
+        n_waits = ROWS_A_TILE + len(work.waits)
+        space = self.log.space(len(table) * n_waits * (int(table[:, 0].max()) + 2 * work.arrivals.shape[1] + 1))
+        n_rows = dimc.pass_tiles(
+            timing.select_cycles,
+            work.step.vector_cycles,
+            timing.buffers,
+            ready,
+            self.log.record,
+            self.state,
+            table,
+            work.arrivals,
+            work.waits,
+            done,
+            self.log.open,
+            space,
+        )
+        self.log.keep(space[:n_rows])
+        return done
+
+
+def _part(tiles: Tiles, index: int, n: int) -> Tiles:
+    """Return what one of n segments has of a chiplet's tiles: those of which all weights have come by then."""
+    if tiles.passes == 0:
+        return tiles
+    before, after = tiles.passes * index // n, tiles.passes * (index + 1) // n
+    bytes_, macs = (
+        total * after // tiles.passes - total * before // tiles.passes for total in (tiles.select_bytes, tiles.macs)
+    )
+    return Tiles(after - before, bytes_, macs)

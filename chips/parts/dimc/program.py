@@ -1,0 +1,106 @@
+"""A stretch of operators as the parts of a card see it: steps in program order, and the timing of the parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dieshot.chips.parts.memory.hbm import HbmDesign
+from dieshot.simulator.engine.cell import BUSY
+from dieshot.simulator.engine.clock import Clock
+
+Interval = tuple[str, int, int, int]  # link, begin and end in fs, bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """What the cores of one chiplet do in a step: tiles one after the other in a core, and of all of them together the
+    bytes selected and the MACs, padding included."""
+
+    passes: int
+    select_bytes: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A collective among cards, as it goes when nothing else is on the links: its time, and a card's own sends."""
+
+    name: str
+    duration_fs: int
+    sends: tuple[Interval, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One way of `n_items` vectors through a card: over the links of cards, between chiplets, to the slices, through
+    arrays and adder trees, between chiplets once more where they share sums, through the lanes, and to all chiplets.
+
+    Amounts are of one item; those in tuples are per chiplet. gather, share, publish: bytes that come in from the other
+    chiplets before the arrays, behind them, behind the lanes. spread, reduce: bytes over the ports of slices before and
+    behind the arrays. tree_cycles: adder trees and hops. vector_cycles: of an operand in an array. simd_ops: of the
+    lanes. load_bytes: of weights and cache that have to be in SRAM first, where they lie in DRAM; store_bytes: that go
+    back there.
+    """
+
+    operator: int
+    n_items: int
+    exchange: Exchange | None = None
+    gather: tuple[int, ...] = ()
+    spread: tuple[int, ...] = ()
+    tiles: tuple[Tiles, ...] = ()
+    vector_cycles: int = 1
+    reduce: tuple[int, ...] = ()
+    tree_cycles: int = 0
+    share: tuple[int, ...] = ()
+    simd_ops: tuple[int, ...] = ()
+    publish: tuple[int, ...] = ()
+    load_bytes: int = 0
+    store_bytes: int = 0
+
+    @property
+    def n_passes(self) -> int:
+        """Tiles of the busiest core."""
+        return max((tiles.passes for tiles in self.tiles), default=0)
+
+    @property
+    def macs(self) -> int:
+        """MACs of all chiplets, padding included."""
+        return sum(tiles.macs for tiles in self.tiles)
+
+
+@dataclass(frozen=True, slots=True)
+class DramTiming:
+    """The DRAM of a card. slots: transfers under way. room_bytes: SRAM for segments; segment_bytes: of one."""
+
+    design: HbmDesign
+    transfer_bytes: int
+    slots: int
+    room_bytes: int
+    segment_bytes: int
+    fs_per_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class DimcTiming:
+    """What the parts need to know, in cycles, bytes and operations of one chiplet.
+
+    d2d_scale, d2d_rate: bytes x scale / rate are the cycles of a chiplet's links. dram: None where nothing lies there.
+    """
+
+    clock: Clock
+    n_chiplets: int
+    select_cycles: int
+    buffers: int
+    port_bytes: int
+    noc_latency: int
+    lanes: int
+    lane_overhead: int
+    d2d_scale: int
+    d2d_rate: int
+    d2d_latency: int
+    operator_cycles: int
+    depth: int
+    dram: DramTiming | None
+
+
+assert BUSY == 1
