@@ -1,10 +1,11 @@
 """`dieshot list systems|chips|models|links|memories`."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
-from dieshot.simulator.cli import option
+from dieshot.simulator.cli import option, quantity
 from dieshot.simulator.cli.output import print_json, reserved_stdout
 
 KINDS = ("systems", "chips", "models", "links", "memories")
@@ -18,6 +19,9 @@ def list_catalog(kind: Kind = None, as_json: option.Json = False, debug: option.
     """List the systems, chips, models, links and memories that can be named."""
     if kind is not None:
         option.refuse_unknown(kind, KINDS, "KIND")
+    if kind == "links" and not as_json:
+        _print_links()
+        return
     with reserved_stdout():
         from dieshot.simulator.studies.describe import list_names
 
@@ -30,3 +34,29 @@ def list_catalog(kind: Kind = None, as_json: option.Json = False, debug: option.
             print(f"{each}:")
         for name in members:
             print(name if kind else f"  {name}")
+
+
+def _print_links() -> None:
+    with reserved_stdout():
+        from dieshot.simulator.studies.links import links
+
+        found = links()
+    from dieshot.simulator.cli.table import columns, console
+
+    headings = {"link": "left", "topology": "left", "chips": "right", "rate": "right", "latency": "right"}
+    headings |= {"energy": "right", "lasers": "right", "technology": "left"}
+    title = "of one chip, one direction, all its links; from chip to chip"
+    console().print(columns(title, headings, map(_link_row, found)))
+
+
+def _link_row(link: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        link["name"],
+        link["topology"],
+        f"{link['max_chips']:,}",
+        quantity.si(link["rate_bytes_per_s"], "B/s"),
+        quantity.si(link["hop_latency_s"], "s"),
+        f"{link['energy_j_per_bit'] * 1e12:.3g} pJ/bit",
+        quantity.si(link["laser_w"], "W", 3) if link["laser_w"] else "",
+        link["technology"],
+    )

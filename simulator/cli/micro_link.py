@@ -40,6 +40,10 @@ def link(
         from dieshot.simulator.cli.quantity import label, text
 
         speed = record.pop("simulator_flits_per_s")
+        parts = record.pop("idle_latency_parts")
         for key, value in record.items():
             print(f"{label(key):24} {text(key, value)}")
+            if key == "idle_latency_s":
+                for name, time_s in parts.items():
+                    print(f"{f'  {label(name)}':24} {text(name, time_s)}")
         print(f"{'simulated':24} {speed / 1e6:,.1f} M flits/s")

@@ -10,27 +10,25 @@ from dieshot.simulator.errors import InputError, listed
 from dieshot.simulator.params import Document, LinkParameters, Resolved, find_document, list_names, resolve
 
 NONE = "none"  # what links replace where a system has none by itself
-# What is the chips' and their library's, and stays when they are joined by other switched links.
+# What is the library's of a chip, fitted with its own links, and stays when others join it.
 LIBRARY = ("read_window", "staging_buffer", "staging_setup")
 
 
 def standing_in(fabric: Document, own: Document | None) -> Document:
-    """Return links for a system that has others by itself: they say so, and keep what is the library's."""
+    """Return links for a system that has others by itself: they say so; the library's part of its own stays."""
     name = fabric.label("name")
     before = NONE if own is None else own.data.get("replaces") or own.label("name")
     if name == before:
         return fabric
     data = dict(fabric.data) | {"replaces": before}
-    if own is None or not _is_switched(fabric):
+    if own is None:
         return replace(fabric, data=data)
-    kept = {key: own.data[key] for key in LIBRARY if key in own.data and key not in data}
-    notes = {key: {**node, "note": f"as with {own.label('name')}: the library's"} for key, node in kept.items()}
-    return replace(fabric, data=data | notes, sources=dict(own.sources) | dict(fabric.sources))
-
-
-def _is_switched(fabric: Document) -> bool:
-    topology = fabric.data.get("topology")
-    return isinstance(topology, Mapping) and topology.get("value") == "switch"
+    data = {key: node for key, node in data.items() if key not in LIBRARY}
+    for key in LIBRARY:
+        node = own.data.get(key)
+        if isinstance(node, Mapping):
+            data[key] = {**node, "note": f"as with {own.label('name')}: the library's"}
+    return replace(fabric, data=data, sources=dict(own.sources) | dict(fabric.sources))
 
 
 def refuse_unfit(link: Resolved[LinkParameters], system: str, n_chips: int, chip: Any) -> None:
@@ -40,12 +38,14 @@ def refuse_unfit(link: Resolved[LinkParameters], system: str, n_chips: int, chip
         if chip.collectives_inside:
             raise InputError(
                 f"the chips of {system} send by a program of their own, over links made for it",
+                file="--set",
                 key="fabric",
                 value=name,
                 expected="changes to the system's own links, such as fabric.rate=*2",
             )
         if n_chips == 1:
-            raise InputError(f"{system} is one chip", key="fabric", value=name, expected="a system with several chips")
+            expected = "a system with several chips"
+            raise InputError(f"{system} is one chip", file="--set", key="fabric", value=name, expected=expected)
     if n_chips > int(most):
         problem = f"the links {name} join at most {most} chips, {system} has {n_chips}"
         raise InputError(problem, key="fabric", value=name, expected=listed(_wide_enough(n_chips)))

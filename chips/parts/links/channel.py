@@ -10,7 +10,7 @@ from dieshot.chips.parts.activity import Rows
 from dieshot.kernels import channel
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.errors import InputError
-from dieshot.simulator.params import LinkParameters
+from dieshot.simulator.params import LayerParameters, LinkParameters
 
 PROBLEMS = {
     channel.NOT_IN_ORDER: "arrives before the item ahead of it",
@@ -44,19 +44,44 @@ def channel_timing(parameters: LinkParameters) -> ChannelTiming:
     layers = parameters.layers
     if layers is None:
         raise InputError(f"the link {parameters.name} does not tell its layers", key="layers", expected="a section")
-    n_wires = 2 if parameters.topology == "switch" else 1
     bits_per_s = int(layers.n_lanes * layers.lane_rate * layers.encoding)
     flit_fs = -(-layers.flit * 8 * FS_PER_SECOND // bits_per_s)
     block_fs = layers.fec_block // layers.flit * flit_fs if layers.fec_block else 0
-    flight_fs = layers.length * layers.flight_time_per_metre // 1000
-    ends_fs = 2 * (layers.dsp_latency or 0) + (layers.conversion_latency or 0)
-    wire_fs = layers.serdes_latency + layers.fec_latency + ends_fs + flight_fs
-    latency_fs = n_wires * wire_fs + (n_wires - 1) * (layers.switch_latency + block_fs)
-    latency_fs += layers.endpoint_latency or 0
+    latency_fs = sum(layer_times(layers, _n_wires(parameters)).values()) + (_n_wires(parameters) - 1) * block_fs
     n_credits = layers.receiver_buffer // layers.flit
     if n_credits < 1:
         raise InputError("holds not even a flit", key="layers.receiver_buffer", expected=f"at least {layers.flit} B")
     return ChannelTiming(layers.flit, flit_fs, block_fs, latency_fs, 0, layers.credit_latency, n_credits)
+
+
+def _n_wires(parameters: LinkParameters) -> int:
+    return 2 if parameters.topology == "switch" else 1
+
+
+def layer_times(layers: LayerParameters, n_wires: int) -> dict[str, int]:
+    """Return how long a flit is in each layer (fs) from memory to memory, over one wire or two with a switch between.
+
+    Neither the time on the wire itself nor that for the rest of a codeword is part of it.
+    """
+    return {
+        "serdes": n_wires * layers.serdes_latency,
+        "fec": n_wires * layers.fec_latency,
+        "dsp": n_wires * 2 * (layers.dsp_latency or 0),
+        "conversion": n_wires * (layers.conversion_latency or 0),
+        "flight": n_wires * (layers.length * layers.flight_time_per_metre // 1000),
+        "switch": (n_wires - 1) * layers.switch_latency,
+        "endpoint": layers.endpoint_latency or 0,
+    }
+
+
+def idle_times(parameters: LinkParameters, n_flits: int) -> dict[str, int]:
+    """Return what an item of so many flits waits for (fs) where it has the link to itself; InputError as above."""
+    timing, layers = channel_timing(parameters), parameters.layers
+    assert layers is not None
+    on_wire_fs = n_flits * timing.flit_fs
+    rest_fs = -on_wire_fs % timing.block_fs if timing.block_fs else 0
+    codewords_fs = rest_fs + (_n_wires(parameters) - 1) * timing.block_fs
+    return {"wire": on_wire_fs, "codeword": codewords_fs} | layer_times(layers, _n_wires(parameters))
 
 
 class Channel:

@@ -39,7 +39,8 @@ def link(
 
     message: payload of each, such as "64KiB". arrivals: "poisson" or "even". level: "flit" or "packet" (a message
     starts only when the far buffer has room for all of it). Senders take turns at random. Returns times in s; what
-    credits allow at most, `credit_bound_bytes_per_s`, is of payload, as are throughput and energy.
+    credits allow at most, `credit_bound_bytes_per_s`, is of payload, as are throughput and energy. What an item alone
+    waits for, layer by layer, is in `idle_latency_parts`; `laser_energy_j` is of the link's lasers in all that time.
     """
     refuse_unknown("--arrivals", arrivals, ARRIVALS)
     refuse_unknown("--level", level, LEVELS)
@@ -81,6 +82,8 @@ def _measure(
     wait, latency = (started - arrival_fs) / FS, (finished - arrival_fs) / FS
     span_fs = int(finished[-1] - arrival_fs[0])
     alone, _ = part.Channel(parameters.name, timing).carry(*(np.array([x]) for x in (0, 0, n_flits)))[::-1]
+    parts = part.idle_times(parameters, n_flits)
+    lasers_w = (parameters.laser_power or 0) / 1000
     return {
         "link": parameters.name,
         "bytes": bytes_,
@@ -92,6 +95,7 @@ def _measure(
         "throughput_bytes_per_s": n * bytes_ * FS / max(1, span_fs),
         "serialization_s": service_fs / FS,
         "idle_latency_s": int(alone[0]) / FS,
+        "idle_latency_parts": {f"{name}_s": time_fs / FS for name, time_fs in parts.items()},
         "average_wait_s": float(wait.mean()),
         "average_latency_s": float(latency.mean()),
         "p99_latency_s": float(np.quantile(latency, 0.99)),
@@ -103,6 +107,7 @@ def _measure(
         "credit_bound_bytes_per_s": _credit_bound(timing, level, n_flits, bytes_),
         "bytes_sent": int(channel.sent_flits.sum()) * timing.flit_bytes,
         "link_energy_j": n * bytes_ * 8 * parameters.energy / FS,
+        "laser_energy_j": lasers_w * span_fs / FS,
         "simulator_flits_per_s": n * n_flits / max(wall_s, 1e-9),
     }
 
