@@ -4,10 +4,11 @@ digitised; everything else is digital, and weights come from a host's memory."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 from dieshot.chips.mapping.photonic.lower import joined, operator_key, plans, refuse, useful_macs
 from dieshot.chips.mapping.photonic.machine import PhotonicMachine, Plan
-from dieshot.chips.parameters.photonic import PhotonicParameters, check_feasible, formats_of
+from dieshot.chips.parameters.photonic import OPERAND_BITS, PhotonicParameters, check_feasible, formats_of
 from dieshot.chips.parameters.power import watts
 from dieshot.chips.parts.photonic.die import ProgramRun, run_program
 from dieshot.chips.parts.photonic.lines import components
@@ -18,6 +19,8 @@ from dieshot.simulator.engine.cell import Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
+from dieshot.traces import Trace
+from dieshot.traces.dtype import PRECISIONS
 from dieshot.traces.operator import Operator
 
 QUIET = "quiet"
@@ -56,6 +59,24 @@ class Photonic(Chip[str]):
         power = self.parameters.power
         named = {"electrical": power.electrical, "module": power.module}
         return {name: watts(milliwatts) for name, milliwatts in named.items() if milliwatts}
+
+    def figures(self, trace: Trace) -> Mapping[str, Any]:
+        """Return effective bits of an array's output, at full scale and of a typical sum, and what formats ask for."""
+        precision = PRECISIONS[trace.precision]
+        asked = {OPERAND_BITS[dtype]: dtype for dtype in (precision.carrier, precision.block)}
+        most, budget = max(asked), self.budget
+        found: dict[str, Any] = {
+            "effective_bits": budget.bits,
+            "effective_bits_typical": budget.typical_bits,
+            "operand_bits": most,
+        }
+        if budget.bits < most:
+            found["warnings"] = [
+                f"results of the optics have {budget.bits:.1f} effective bits at full scale ({budget.typical_bits:.1f} "
+                f"of a typical sum; {budget.limit} limits), operands in {asked[most]} have {most}: "
+                "accuracy is not that of the format"
+            ]
+        return found
 
     def peaks(self) -> Mapping[str, float]:
         """Return MAC/s by format, the host's memory through its link (B/s), vector op/s."""

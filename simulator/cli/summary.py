@@ -46,6 +46,8 @@ def print_summary(summary: Mapping[str, Any], file: Path | None) -> None:
         out.print(f"published power of a chip: {shown}", markup=False)
     if summary.get("cost"):
         out.print(_cost(summary["cost"]), markup=False)
+    for warning in summary.get("warnings") or ():
+        out.print(f"warning: {warning}", markup=False)
     for table in _tables(summary):
         out.print(table)
     assumed = summary.get("assumed_parameters_read") or ()

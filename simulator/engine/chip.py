@@ -150,6 +150,10 @@ class Chip(ABC, Generic[State]):
     def peaks(self) -> Mapping[str, float]:
         """Return peak rates for bounds: MAC/s by format as 'mac:fp8', bytes/s as 'memory' (home of the weights), ..."""
 
+    def figures(self, trace: Any) -> Mapping[str, Any]:
+        """Return what else a run of a traces.Trace should say: figures by name, and `warnings`, a line each."""
+        return {}
+
     @property
     def published_power_w(self) -> Mapping[str, float]:
         """Published power of one chip by what it is called ("tdp", "average", ..), to be shown beside the simulated."""

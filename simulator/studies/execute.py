@@ -51,7 +51,7 @@ def execute(
             end_fs = machine.run(stages, ledger.place, trace.n_prefill_steps)
         except UnsupportedError as error:  # a group of chips that the links do not make
             raise InputError(str(error), file=setup.name) from None
-        summary = summarize(over, ledger, end_fs)
+        summary = summarize(over, ledger, end_fs) | dict(setup.chip.figures(trace))
         if recorder is not None:
             ledger.write()
             for resolved in setup.resolved.values():

@@ -56,7 +56,7 @@ class PhotonicTiming:
     @property
     def pass_fs(self) -> int:
         """From a vector's digits to those of its results, sums included."""
-        return self.light_fs + self.adc_fs + self.sum_fs
+        return self.light_fs + self.adc_fs + max(self.sum_fs, self.issue_fs)
 
 
 @dataclass(frozen=True, slots=True)
