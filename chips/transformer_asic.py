@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from dieshot.chips.mapping.transformer_asic.lower import (
     Segment,
+    operators_key,
     program_of,
+    segment_key,
     segments,
-    stretch_key,
     useful_macs,
 )
 from dieshot.chips.mapping.transformer_asic.machine import AsicMachine, refuse
@@ -113,11 +114,11 @@ class TransformerAsic(Chip[AsicState]):
                 if operator.kind in COLLECTIVES:
                     continue
                 refuse(self.machine, operator)
-                key = stretch_key(self.machine, (operator,))
+                key = operators_key(self.machine, (operator,))
                 if key not in seen:
                     seen.add(key)
                     for segment in segments(self.machine, (operator,)):
-                        program_of(self.machine, (operator,), segment)
+                        program_of(self.machine, segment)
 
     def carry_out(self, operator: Operator, state: AsicState, record: bool = True) -> OperatorOutcome[AsicState]:
         """Simulate an operator by itself; see Chip."""
@@ -132,14 +133,13 @@ class TransformerAsic(Chip[AsicState]):
         """
         for operator in operators:
             refuse(self.machine, operator)
-        key = stretch_key(self.machine, operators)
         cells: list[list[Cell]] = [[] for _ in operators]
-        for number, segment in enumerate(segments(self.machine, operators)):
-            place = ("segment", key, number, record)
-            if place not in self._cells:
-                self._cells[place] = self._simulate(operators, segment, record)
-            for index, mine in enumerate(self._cells[place]):
-                cells[index].extend(mine * segment.times)
+        for segment in segments(self.machine, operators):
+            key = (segment_key(self.machine, segment), record)
+            if key not in self._cells:
+                self._cells[key] = self._simulate(segment, key, record)
+            for index, mine in enumerate(self._cells[key]):
+                cells[segment.first + index].extend(mine * segment.times)
         return tuple(OperatorOutcome(tuple(mine), state) for mine in cells)
 
     def drain(self, state: AsicState) -> tuple[Cell | None, AsicState]:
@@ -161,20 +161,22 @@ class TransformerAsic(Chip[AsicState]):
         program, core = self.parameters.program, self.timing.core
         return LocalCosts(core.period_fs, program.group, program.drain, round(MIB / core.hbm.bytes_per_fs))
 
-    def _simulate(self, operators: Sequence[Operator], segment: Segment, record: bool) -> tuple[tuple[Cell, ...], ...]:
-        """Return the cells of a segment, for every operator of the stretch; none where it is not of the segment."""
-        program = program_of(self.machine, operators, segment)
+    def _simulate(self, segment: Segment, key: Hashable, record: bool) -> tuple[tuple[Cell, ...], ...]:
+        """Return the cells of a segment, for each of its operators; none where it takes no time of its own."""
+        program = program_of(self.machine, segment)
         run = run_program(self.timing, program, record)
-        out: list[tuple[Cell, ...]] = [() for _ in operators]
+        out: list[tuple[Cell, ...]] = [() for _ in segment.operators]
         ends = self._ends(segment, run)
-        numbers, parts = list(ends), cut(run.activity, list(ends.values()))
+        parts = cut(run.activity, list(ends.values()))
         begin = 0
         for index, (number, end) in enumerate(ends.items()):
-            counters = self._counters(operators[number], segment, number, program)
-            if index == len(numbers) - 1:
+            operator = segment.operators[number]
+            counters = self._counters(operator, segment, number, program)
+            if index == len(ends) - 1:
                 counters |= run.counters
-            if end > begin:
-                out[number] = (self._cell(operators, number, segment, end - begin, parts[index], counters),)
+            name = f"{operator.kind} " + "x".join(str(value) for value in operator.dims.values())
+            cell = Cell((key, number), name, operator.kind, end - begin, parts[index], self._energies(), counters)
+            out[number] = (cell,) if end > begin else ()
             begin = end
         return tuple(out)
 
@@ -207,20 +209,6 @@ class TransformerAsic(Chip[AsicState]):
                 issued = int(program.steps[program.steps[:, GROUP] == index, MACS].sum()) // passes
                 return {"macs": useful, "macs_issued": issued, "padded_macs": issued - useful}
         return {"macs": 0, "macs_issued": 0, "padded_macs": 0}
-
-    def _cell(
-        self,
-        operators: Sequence[Operator],
-        number: int,
-        segment: Segment,
-        duration_fs: int,
-        activity: Activity,
-        counters: dict[str, int],
-    ) -> Cell:
-        operator = operators[number]
-        key = ("cell", stretch_key(self.machine, operators), segment, number)
-        name = f"{operator.kind} " + "x".join(str(value) for value in operator.dims.values())
-        return Cell(key, name, operator.kind, duration_fs, activity, self._energies(), counters)
 
     def _energies(self) -> dict[str, int]:
         energy = self.parameters.energy

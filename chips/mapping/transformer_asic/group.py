@@ -23,7 +23,7 @@ BEHIND = ("rope_kv_append", "activation", "route", "moe_combine", "sample")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Operators of a stretch, by their number, that work as one: at most one of each place. first: the lowest."""
+    """Operators of a stretch, by their number, that work as one: at most one of each place."""
 
     front: int | None = None
     main: int | None = None
@@ -33,6 +33,11 @@ class Group:
     def numbers(self) -> tuple[int, ...]:
         """The operators' numbers, in their order."""
         return tuple(number for number in (self.front, self.main, self.back) if number is not None)
+
+    def counted_from(self, first: int) -> Group:
+        """Return the group with the operators' numbers counted from `first`."""
+        places = (None if number is None else number - first for number in (self.front, self.main, self.back))
+        return Group(*places)
 
     @property
     def chief(self) -> int:

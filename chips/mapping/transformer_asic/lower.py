@@ -4,7 +4,7 @@ by group, a group that does not fit in waves that begin anew."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dieshot.chips.mapping.transformer_asic import attention, rows
 from dieshot.chips.mapping.transformer_asic.attention import AttentionPart
@@ -21,7 +21,7 @@ Part = RowsPart | AttentionPart
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A part of a group, as a program or a piece of one; `operators` are all of the stretch."""
+    """A part of a group; its numbers are those of the segment's operators."""
 
     group: Group
     part: Part
@@ -29,15 +29,22 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Tasks that make one program, which runs `times` times, one after the other; is_wave: a part of one group."""
+    """Operators that one program carries out, from number `first` of the stretch on; it runs `times` times.
 
+    carried_bytes: of the die, what waits beside (the residual stream). is_wave: the program is a part of one group.
+    """
+
+    operators: tuple[Operator, ...]
+    first: int
     tasks: tuple[Task, ...]
+    carried_bytes: int
     times: int = 1
     is_wave: bool = False
 
 
 def segments(machine: AsicMachine, operators: Sequence[Operator]) -> Iterator[Segment]:
     """Yield the programs of a stretch: groups that take one part each go together."""
+    carried = _carried(machine, operators)
     joined: list[Task] = []
     for group in groups_of(operators):
         parts = parts_of(machine, operators, group)
@@ -45,11 +52,18 @@ def segments(machine: AsicMachine, operators: Sequence[Operator]) -> Iterator[Se
             joined.append(Task(group, parts[0][0]))
             continue
         if joined:
-            yield Segment(tuple(joined))
+            yield _segment(operators, joined, carried)
             joined = []
-        yield from (Segment((Task(group, part),), times, is_wave=True) for part, times in parts)
+        for part, times in parts:
+            yield replace(_segment(operators, [Task(group, part)], carried), times=times, is_wave=True)
     if joined:
-        yield Segment(tuple(joined))
+        yield _segment(operators, joined, carried)
+
+
+def _segment(operators: Sequence[Operator], tasks: Sequence[Task], carried_bytes: int) -> Segment:
+    first, last = tasks[0].group.numbers[0], tasks[-1].group.numbers[-1]
+    mine = tuple(Task(task.group.counted_from(first), task.part) for task in tasks)
+    return Segment(tuple(operators[first : last + 1]), first, mine, carried_bytes)
 
 
 def parts_of(machine: AsicMachine, operators: Sequence[Operator], group: Group) -> Sequence[tuple[Part, int]]:
@@ -66,9 +80,9 @@ def rows_group(operators: Sequence[Operator], group: Group) -> RowsGroup:
     return RowsGroup(*found)
 
 
-def program_of(machine: AsicMachine, operators: Sequence[Operator], segment: Segment) -> CoreProgram:
+def program_of(machine: AsicMachine, segment: Segment) -> CoreProgram:
     """Return the program of a segment; UnsupportedError where the die has no room for one of its tiles."""
-    draft = Draft()
+    draft, operators = Draft(), segment.operators
     source: list[int] = []
     resident = 0
     for number, task in enumerate(segment.tasks):
@@ -81,7 +95,7 @@ def program_of(machine: AsicMachine, operators: Sequence[Operator], segment: Seg
             group = rows_group(operators, task.group)
             resident = max(resident, rows.resident_bytes(machine, group, task.part))
             source = rows.draft_rows(machine, draft, number, group, task.part, source)
-    resident += _carried(machine, operators)
+    resident += segment.carried_bytes
     steps = draft.rows()
     need = int(steps[:, HOLD].max()) + resident
     if need > machine.sram_bytes:
@@ -100,8 +114,13 @@ def _carried(machine: AsicMachine, operators: Sequence[Operator]) -> int:
     return max((n for n in streams if not machine.spilled(n)), default=0)
 
 
-def stretch_key(machine: AsicMachine, operators: Sequence[Operator]) -> tuple[Hashable, ...]:
-    """Return what tells stretches apart on the die."""
+def segment_key(machine: AsicMachine, segment: Segment) -> Hashable:
+    """Return what tells programs apart on the die, however often they run."""
+    return (operators_key(machine, segment.operators), segment.tasks, segment.carried_bytes, segment.is_wave)
+
+
+def operators_key(machine: AsicMachine, operators: Sequence[Operator]) -> Hashable:
+    """Return what tells operators that follow each other apart on the die."""
     return tuple(
         operator_key(each, attention.pages(machine, each) if each.kind == "attention" else None) for each in operators
     )
