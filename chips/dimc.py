@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from dieshot.chips.mapping.dimc.account import components, counters, energies
 from dieshot.chips.mapping.dimc.lower import operator_key, refuse, steps_of
-from dieshot.chips.mapping.dimc.machine import DimcMachine, dram_design, tile_row_bytes, timing_of
+from dieshot.chips.mapping.dimc.machine import DimcMachine, dram_design, links_of, tile_row_bytes, timing_of
 from dieshot.chips.parameters.dimc import DimcParameters, check_feasible
 from dieshot.chips.parameters.power import watts
 from dieshot.chips.parts.dimc.card_links import CardCollectives
@@ -54,6 +54,7 @@ class Dimc(Chip[str]):
         if link.topology not in JOINING:
             raise InfeasibleError("fabric.topology", link.topology, f"one of {', '.join(JOINING)} for {link.name}")
         self._link = link
+        self.timing = timing_of(self.machine, link)
         self.collectives = self._collectives(group)
         self._cells.clear()
 
@@ -88,10 +89,9 @@ class Dimc(Chip[str]):
             for dtype, bits in p.array.operand_bits.items()
         }
         selected = machine.n_cores * tile_row_bytes(machine) * p.clock
-        links = [link for link in (p.cards.bridge, self._link, p.cards.nic) if link is not None]
         return {f"mac:{dtype}": rate * p.clock for dtype, rate in (nominal | machine.used).items()} | {
-            "memory": dram_design(machine).bytes_per_s if machine.streams else selected,
-            "link": float(sum(link.n_links * link.rate for link in links)),
+            "memory": dram_design(machine).bytes_per_s * machine.n_chiplets if machine.streams else selected,
+            "link": float(sum(link.n_links * link.rate for link in links_of(machine, self._link).values())),
             "simd": float(self.timing.lanes * machine.n_chiplets * p.clock),
         }
 

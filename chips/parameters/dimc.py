@@ -15,9 +15,9 @@ from dieshot.simulator.params import (
     Count,
     Cycles,
     Factor,
-    Femtojoules,
     FemtojoulesPerBit,
     FemtojoulesPerByte,
+    FemtojoulesPerMac,
     FemtojoulesPerOp,
     Femtoseconds,
     Hertz,
@@ -105,9 +105,9 @@ class CardLinks(Schema):
 
 
 class CapacityMemory(Schema):
-    """The DRAM of a card, and how its contents are brought into SRAM. idle_latency: from a small request to its data.
-    transfer: bytes asked for at a time; depth: such transfers under way. buffers: segments of SRAM in turn, each with
-    room for `segment_tiles` tiles of every core."""
+    """The DRAM of a card, and how its contents are brought into SRAM. channels: of all chiplets. idle_latency: from a
+    small request to its data. transfer: bytes that a chiplet asks for at a time; depth: such transfers under way.
+    buffers: segments of SRAM in turn, each with room for `segment_tiles` tiles of every core."""
 
     capacity: Bytes
     channels: Count
@@ -124,10 +124,10 @@ class CapacityMemory(Schema):
 
 
 class Energy(Schema):
-    """Event energies. mac_bit: of a MAC for every pair of a weight's and an operand's bits. select: of SRAM read into
+    """Event energies. mac8: of a MAC of 8 by 8 bits; others by their pairs of bits. select: of SRAM read into
     an array. reduce, noc: of a byte over a slice's port. d2d: between chiplets."""
 
-    mac_bit: Femtojoules
+    mac8: FemtojoulesPerMac
     select: FemtojoulesPerByte
     simd_op: FemtojoulesPerOp
     noc: FemtojoulesPerByte
@@ -183,6 +183,8 @@ def check_feasible(p: DimcParameters) -> None:
         raise InfeasibleError("dram.idle_latency", p.dram.idle_latency, f"more than the DRAM's {least} fs")
     if p.dram.depth > MOST_LOADS:
         raise InfeasibleError("dram.depth", p.dram.depth, f"at most {MOST_LOADS} transfers under way")
+    if p.dram.channels % p.organisation.chiplets:
+        raise InfeasibleError("dram.channels", p.dram.channels, f"a multiple of {p.organisation.chiplets} chiplets")
     if p.dram.interleave % p.dram.memory.geometry.burst:
         burst = p.dram.memory.geometry.burst
         raise InfeasibleError("dram.interleave", p.dram.interleave, f"a multiple of the burst of {burst} bytes")

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dieshot.chips.mapping.dimc import attention
-from dieshot.chips.mapping.dimc.machine import DimcMachine
+from dieshot.chips.mapping.dimc.machine import DimcMachine, links_of
 from dieshot.chips.parameters.power import fj_per_cycle
-from dieshot.chips.parts.dimc.die import CHIPLET_PARTS, LINKS, n_lines, sent_bytes
+from dieshot.chips.parts.dimc.die import sent_bytes
 from dieshot.chips.parts.dimc.program import DimcTiming, Step
 from dieshot.simulator.engine.cell import ComponentSpec
 from dieshot.simulator.params import LinkParameters
 from dieshot.traces.operator import Operator
 
+PAIRS_8 = 64  # of bits in a MAC of 8 by 8
 UNITS = {"select": "byte", "array": "MAC", "noc": "byte", "simd": "op", "d2d": "byte"}
-
-
-def links_of(machine: DimcMachine, fabric: LinkParameters | None) -> dict[str, LinkParameters | None]:
-    """Return what joins cards, by kind."""
-    cards = machine.p.cards
-    return dict(zip(LINKS, (cards.bridge, fabric, cards.nic), strict=True))
 
 
 def components(machine: DimcMachine, timing: DimcTiming, fabric: LinkParameters | None) -> list[ComponentSpec]:
@@ -28,8 +23,8 @@ def components(machine: DimcMachine, timing: DimcTiming, fabric: LinkParameters 
     static = fj_per_cycle(p.power.idle, period)
     specs = [ComponentSpec("control", "control", period, "operator", 1, static)]
     for kind, link in links_of(machine, fabric).items():
-        rate = link.n_links * link.rate if link else 0
-        specs.append(ComponentSpec(f"link/{kind}", kind, period, "byte", max(1, -(-rate // p.clock))))
+        rate = -(-link.n_links * link.rate // p.clock)
+        specs.append(ComponentSpec(f"link/{kind}", kind, period, "byte", rate))
     widest = max(
         machine.core_macs(bits, machine.p.array.weight_bits.get(dtype, bits))
         for dtype, bits in p.array.operand_bits.items()
@@ -43,17 +38,18 @@ def components(machine: DimcMachine, timing: DimcTiming, fabric: LinkParameters 
         "d2d": (-(-timing.d2d_rate // timing.d2d_scale), max(1, machine.n_chiplets - 1)),
     }
     for chiplet in range(machine.n_chiplets):
-        for part in CHIPLET_PARTS:
+        for part in timing.chiplet_parts:
             peak, count = peaks[part]
             specs.append(ComponentSpec(f"chiplet{chiplet}/{part}", part, period, UNITS[part], peak, count=count))
-    assert len(specs) == n_lines(machine.n_chiplets)
+    assert len(specs) == timing.n_lines
     if timing.dram is not None:
-        specs.append(ComponentSpec("segments", "segments", period, "byte", timing.dram.room_bytes))
-        specs.append(ComponentSpec("dma", "dma", period, "byte", timing.dram.transfer_bytes))
+        n = machine.n_chiplets
+        specs.append(ComponentSpec("segments", "segments", period, "byte", n * timing.dram.room_bytes, count=n))
+        specs.append(ComponentSpec("dma", "dma", period, "byte", n * timing.dram.transfer_bytes, count=n))
         memory = p.dram.memory
         width = memory.geometry.burst // timing.dram.design.burst_cycles
         specs += [
-            ComponentSpec(f"dram/channel{i}", "dram_channel", memory.timings.tCK, "byte", width)
+            ComponentSpec(f"dram/channel{i}", "dram_channel", memory.timings.tCK, "byte", n * width, count=n)
             for i in range(timing.dram.design.n_pins)
         ]
     return specs
@@ -84,9 +80,9 @@ def counters(machine: DimcMachine, operator: Operator, steps: Sequence[Step]) ->
 def energies(machine: DimcMachine, fabric: LinkParameters | None, operator: Operator) -> dict[str, int]:
     """Return the event energies of an operator (fJ), by kind of component."""
     energy = machine.p.energy
-    links = {kind: round(link.energy * 8) for kind, link in links_of(machine, fabric).items() if link is not None}
+    links = {kind: round(link.energy * 8) for kind, link in links_of(machine, fabric).items()}
     return links | {
-        "array": energy.mac_bit * _bit_pairs(machine, operator),
+        "array": round(energy.mac8 * _bit_pairs(machine, operator) / PAIRS_8),
         "select": energy.select,
         "noc": energy.noc,
         "simd": energy.simd_op,

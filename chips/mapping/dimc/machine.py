@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from math import gcd
 
 from dieshot.chips.parameters.dimc import DimcParameters, path_fs
-from dieshot.chips.parts.dimc.program import DimcTiming, DramTiming
+from dieshot.chips.parts.dimc.program import LINKS, DimcTiming, DramTiming
 from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
-from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design
+from dieshot.chips.parts.memory.hbm import HbmDesign, hbm_design
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.engine.clock import Clock
+from dieshot.simulator.params import LinkParameters
 from dieshot.traces.dtype import BLOCKS, DTYPE_BITS
 
 CAPACITY = "capacity"
@@ -131,7 +132,14 @@ def _with_exponents(dtype: str, bits: int) -> float:
     return DTYPE_BITS[dtype] / bits * (1 + scale.bits / scale.elements / DTYPE_BITS[dtype] if scale else 1)
 
 
-def timing_of(machine: DimcMachine) -> DimcTiming:
+def links_of(machine: DimcMachine, fabric: LinkParameters | None) -> dict[str, LinkParameters]:
+    """Return what joins cards, by kind; those of a server or more by the fabric of the system."""
+    cards = machine.p.cards
+    found = dict(zip(LINKS, (cards.bridge, fabric, cards.nic), strict=True))
+    return {kind: link for kind, link in found.items() if link is not None and fabric is not None}
+
+
+def timing_of(machine: DimcMachine, fabric: LinkParameters | None = None) -> DimcTiming:
     """Return the timing of the parts."""
     p, clock = machine.p, machine.clock
     rate = p.d2d.rate if p.d2d else 1
@@ -139,6 +147,7 @@ def timing_of(machine: DimcMachine) -> DimcTiming:
     return DimcTiming(
         clock=clock,
         n_chiplets=machine.n_chiplets,
+        links=tuple(links_of(machine, fabric)),
         select_cycles=p.array.select,
         buffers=p.array.selected,
         port_bytes=p.noc.port * machine.n_slices,
@@ -155,20 +164,18 @@ def timing_of(machine: DimcMachine) -> DimcTiming:
 
 
 def segment_bytes(machine: DimcMachine) -> int:
-    """Return the room of one segment: so many tiles of every core, with the exponents of their blocks."""
+    """Return the room of one segment on a chiplet: so many tiles of every core, with the exponents of their blocks."""
     dram = machine.p.dram
-    return int(machine.n_cores * dram.segment_tiles * tile_row_bytes(machine) * machine.p.array.select)
+    return int(machine.chiplet_cores * dram.segment_tiles * tile_row_bytes(machine) * machine.p.array.select)
 
 
 def dram_design(machine: DimcMachine) -> HbmDesign:
-    """Return the channels of the card's DRAM."""
+    """Return the DRAM channels of one chiplet."""
     dram = machine.p.dram
-    policy = ControllerPolicy(queue=dram.queue, refresh=dram.refresh, n_channels=dram.channels)
+    policy = ControllerPolicy(queue=dram.queue, refresh=dram.refresh, n_channels=dram.channels // machine.n_chiplets)
     return hbm_design(dram.memory, policy, dram.interleave, path_fs(machine.p), 0)
 
 
 def _dram(machine: DimcMachine) -> DramTiming:
     dram, design, segment = machine.p.dram, dram_design(machine), segment_bytes(machine)
-    return DramTiming(
-        design, dram.transfer, dram.depth, dram.buffers * segment, segment, round(MIB / design.bytes_per_fs)
-    )
+    return DramTiming(design, dram.transfer, dram.depth, dram.buffers * segment, segment, machine.n_chiplets)

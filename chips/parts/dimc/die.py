@@ -12,28 +12,14 @@ import simpy
 from dieshot.chips.parts.activity import Rows
 from dieshot.chips.parts.dimc.arrays import Arrays, Multiplication
 from dieshot.chips.parts.dimc.line_log import LineLog
-from dieshot.chips.parts.dimc.program import DimcTiming, Interval, Step
+from dieshot.chips.parts.dimc.program import LINKS, DimcTiming, Interval, Step
 from dieshot.chips.parts.dimc.segments import Segments
 from dieshot.chips.parts.dimc.serial import SerialPart
 from dieshot.chips.parts.systolic.lane_log import LaneLog
 from dieshot.simulator.engine.cell import BUSY, STALL_LAUNCH, STALL_LINK, STALL_OPERAND, Activity
 from dieshot.simulator.engine.component import Component
 
-LINKS = ("bridge", "fabric", "nic")
-CHIPLET_PARTS = ("select", "array", "noc", "simd", "d2d")
 CONTROL = 0
-FIRST_LINK = 1
-FIRST_CHIPLET = FIRST_LINK + len(LINKS)
-
-
-def chiplet_line(chiplet: int, part: str) -> int:
-    """Return the line of a part of a chiplet."""
-    return FIRST_CHIPLET + chiplet * len(CHIPLET_PARTS) + CHIPLET_PARTS.index(part)
-
-
-def n_lines(n_chiplets: int) -> int:
-    """Return the lines of a card without its DRAM."""
-    return FIRST_CHIPLET + n_chiplets * len(CHIPLET_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +60,19 @@ class Card(Component):
         self.steps = steps
         self.n_operators = steps[-1].operator + 1
         self.ends = [0] * self.n_operators
-        lines = {part: self._lines((part,)) for part in CHIPLET_PARTS} | {"arrays": self._lines(("select", "array"))}
-        self.logs = {key: LineLog(lines[key], record) for key in ("arrays", "noc", "simd", "d2d")}
+        of_parts = {"arrays": ("select", "array"), "noc": ("noc",), "simd": ("simd",), "d2d": ("d2d",)}
+        self.logs = {key: LineLog(timing.chiplet_lines(*parts), record) for key, parts in of_parts.items()}
         self.control_log = LaneLog(CONTROL)
-        self.link_logs = {name: LaneLog(FIRST_LINK + number) for number, name in enumerate(LINKS)}
+        self.link_logs = {link: LaneLog(timing.link_line(link)) for link in timing.links}
         self.control = ControlCores(env, timing, self.n_operators, self.control_log)
-        first = n_lines(timing.n_chiplets)
         streams = timing.dram is not None
-        self.segments = Segments(env, timing, steps, self.n_operators, first, record) if streams else None
+        self.segments = Segments(env, timing, steps, self.n_operators, record) if streams else None
         self.arrays = Arrays(env, timing, self.segments, self.logs["arrays"])
         self.noc = SerialPart(env, "noc", 1, timing.port_bytes, self.logs["noc"])
         self.d2d = SerialPart(env, "d2d", timing.d2d_scale, timing.d2d_rate, self.logs["d2d"])
         self.lanes = SerialPart(env, "simd", 1, timing.lanes, self.logs["simd"])
         self.end_fs = 0
         super().__init__(env, "card")
-
-    def _lines(self, parts: Sequence[str]) -> list[int]:
-        return [chiplet_line(c, part) for c in range(self.timing.n_chiplets) for part in parts]
 
     def run(self) -> Generator[simpy.Event, Any, None]:
         """Carry all steps out; an operator is over when its last vector is through."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dieshot.chips.parts.memory.hbm import HbmDesign
-from dieshot.simulator.engine.cell import BUSY
 from dieshot.simulator.engine.clock import Clock
 
 Interval = tuple[str, int, int, int]  # link, begin and end in fs, bytes
+
+
+LINKS = ("bridge", "fabric", "nic")
+CHIPLET_PARTS = ("select", "array", "noc", "simd", "d2d")  # the last where there are several chiplets
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +73,29 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class DramTiming:
-    """The DRAM of a card. slots: transfers under way. room_bytes: SRAM for segments; segment_bytes: of one."""
+    """The DRAM of one chiplet; those of all act alike, since weights and cache are shared out evenly.
+
+    slots: transfers under way. room_bytes: SRAM for segments; segment_bytes: of one. n_alike: chiplets.
+    """
 
     design: HbmDesign
     transfer_bytes: int
     slots: int
     room_bytes: int
     segment_bytes: int
-    fs_per_mib: int
+    n_alike: int
 
 
 @dataclass(frozen=True, slots=True)
 class DimcTiming:
-    """What the parts need to know, in cycles, bytes and operations of one chiplet.
+    """What the parts need to know, in cycles, bytes and operations of one chiplet. links: kinds that join cards.
 
     d2d_scale, d2d_rate: bytes x scale / rate are the cycles of a chiplet's links. dram: None where nothing lies there.
     """
 
     clock: Clock
     n_chiplets: int
+    links: tuple[str, ...]
     select_cycles: int
     buffers: int
     port_bytes: int
@@ -102,5 +109,27 @@ class DimcTiming:
     depth: int
     dram: DramTiming | None
 
+    @property
+    def chiplet_parts(self) -> tuple[str, ...]:
+        """Parts of a chiplet that have a line of the log."""
+        return CHIPLET_PARTS if self.n_chiplets > 1 else CHIPLET_PARTS[:-1]
 
-assert BUSY == 1
+    def link_line(self, link: str) -> int:
+        """Return the line of a kind of link, behind that of the control cores."""
+        return 1 + self.links.index(link)
+
+    def chiplet_lines(self, *parts: str) -> list[int]:
+        """Return the lines of some parts, chiplet by chiplet; none of parts that are not there."""
+        here = self.chiplet_parts
+        first = 1 + len(self.links)
+        return [
+            first + chiplet * len(here) + here.index(part)
+            for chiplet in range(self.n_chiplets)
+            for part in parts
+            if part in here
+        ]
+
+    @property
+    def n_lines(self) -> int:
+        """Lines of a card without those of its DRAM."""
+        return 1 + len(self.links) + self.n_chiplets * len(self.chiplet_parts)

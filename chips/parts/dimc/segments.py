@@ -1,8 +1,13 @@
-"""Capacity mode: weights and cache lie in the card's DRAM and pass through segments of SRAM, fetched ahead."""
+"""Capacity mode: weights and cache lie in the card's DRAM and pass through segments of SRAM, fetched ahead.
+
+Every chiplet has channels of its own and a like share of all, so one stands for all of them, and its bytes count so
+many times.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,18 +45,18 @@ class Segments:
         timing: DimcTiming,
         steps: Sequence[Step],
         n_operators: int,
-        first: int,
         record: bool,
     ) -> None:
         assert timing.dram is not None
         self.env = env
+        first = timing.n_lines
         self.clock = timing.clock
         self.timing: DramTiming = timing.dram
         self.record = record
         rows: list[list[int]] = []
         self._of_step: list[range] = []
         for step in steps:
-            parts = cut_load(step, self.timing.segment_bytes)
+            parts = cut_load(step, -(-step.load_bytes // self.timing.n_alike), self.timing.segment_bytes)
             self._of_step.append(range(len(rows), len(rows) + len(parts)))
             rows += [[step.operator, n_bytes] for n_bytes in parts]
         program = _program(rows, n_operators)
@@ -99,7 +104,7 @@ class Segments:
 
     def store(self, n_bytes: int) -> None:
         """Write bytes back."""
-        self.dma.store(n_bytes)
+        self.dma.store(-(-n_bytes // self.timing.n_alike))
         self.dma.wake()
 
     def close(self) -> Generator[simpy.Event, Any, int]:
@@ -111,19 +116,19 @@ class Segments:
     def activity(self, end_fs: int) -> Activity:
         """Return the intervals of all lines."""
         self.log.cut(end_fs)
-        return Activity.joined(*(lane.activity(end_fs) for lane in self._lanes), self.log.activity())
+        found = Activity.joined(*(lane.activity(end_fs) for lane in self._lanes), self.log.activity())
+        return replace(found, amount=found.amount * self.timing.n_alike)
 
     def counters(self) -> dict[str, int]:
         """Return bytes and row commands of the channels."""
-        return {name.replace("hbm_", "dram_"): count for name, count in self.channels.counters().items()}
+        counted = self.channels.counters().items()
+        return {name.replace("hbm_", "dram_"): count * self.timing.n_alike for name, count in counted}
 
 
-def cut_load(step: Step, segment_bytes: int) -> list[int]:
+def cut_load(step: Step, n_bytes: int, segment_bytes: int) -> list[int]:
     """Return the bytes of the segments of a step: a tile of every core at a time, or less."""
-    if step.load_bytes == 0:
-        return []
-    n = min(step.load_bytes, max(1, step.n_passes, -(-step.load_bytes // segment_bytes)))
-    return [step.load_bytes * (i + 1) // n - step.load_bytes * i // n for i in range(n)]
+    n = min(n_bytes, max(1, step.n_passes, -(-n_bytes // segment_bytes)))
+    return [n_bytes * (i + 1) // n - n_bytes * i // n for i in range(n)]
 
 
 def _program(rows: Sequence[Sequence[int]], n_operators: int) -> CoreProgram:
