@@ -60,6 +60,17 @@ class Photonic(Chip[str]):
         named = {"electrical": power.electrical, "module": power.module}
         return {name: watts(milliwatts) for name, milliwatts in named.items() if milliwatts}
 
+    @classmethod
+    def described(cls, parameters: PhotonicParameters) -> Mapping[str, Any]:
+        """Return effective bits of an array's output, at full scale and of a typical sum, and what limits them."""
+        budget = effective_bits(parameters)
+        return {
+            "effective_bits": round(budget.bits, 2),
+            "effective_bits_typical": round(budget.typical_bits, 2),
+            "effective_bits_limited_by": budget.limit,
+            "optical_loss_db": round(budget.loss_db, 2),
+        }
+
     def figures(self, trace: Trace) -> Mapping[str, Any]:
         """Return effective bits of an array's output, at full scale and of a typical sum, and what formats ask for."""
         precision = PRECISIONS[trace.precision]

@@ -109,7 +109,8 @@ class Laser(Schema):
 class Footprint(Schema):
     """Lengths that a cell is made of. mode_index: of the guided mode. pitch: from waveguide to waveguide without
     coupling. shifter: one phase shifter or modulator; coupler: one splitter. A cell has `shifters` and `couplers` in a
-    row, and two bends. electronic_mac, electronic_clock: a digital multiplier's share of its die, to compare with."""
+    row, and two bends. To compare with: electronic_cell, a digital multiplier and adder alone; electronic_mac with its
+    share of a die, electronic_clock."""
 
     wavelength: Length
     mode_index: Factor
@@ -119,6 +120,7 @@ class Footprint(Schema):
     coupler: Length
     shifters: Count
     couplers: Count
+    electronic_cell: SquareMillimetres
     electronic_mac: SquareMillimetres
     electronic_clock: Hertz
 

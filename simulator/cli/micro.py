@@ -9,6 +9,7 @@ from dieshot.simulator.cli.micro_collective import collective
 from dieshot.simulator.cli.micro_dram import dram
 from dieshot.simulator.cli.micro_link import link
 from dieshot.simulator.cli.micro_noc import noc
+from dieshot.simulator.cli.micro_optics import optics
 from dieshot.simulator.cli.micro_sram import sram
 
 app = typer.Typer(help="Put one part under one pattern: cycles, utilization, latency.", no_args_is_help=True)
@@ -20,6 +21,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "dram": dram,
     "link": link,
     "noc": noc,
+    "optics": optics,
     "sram": sram,
 }
 

@@ -150,6 +150,11 @@ class Chip(ABC, Generic[State]):
     def peaks(self) -> Mapping[str, float]:
         """Return peak rates for bounds: MAC/s by format as 'mac:fp8', bytes/s as 'memory' (home of the weights), ..."""
 
+    @classmethod
+    def described(cls, parameters: Any) -> Mapping[str, Any]:
+        """Return what follows from a chip's parameters and should be told beside them."""
+        return {}
+
     def figures(self, trace: Any) -> Mapping[str, Any]:
         """Return what else a run of a traces.Trace should say: figures by name, and `warnings`, a line each."""
         return {}

@@ -90,7 +90,9 @@ def _describe_file(name: str) -> dict[str, Any]:
 
 def _chip(name: str) -> dict[str, Any]:
     document = find_document("chips", name)
-    return _record("chip", name, document, resolve(document, architecture_of(document).Parameters))
+    architecture = architecture_of(document)
+    resolved = resolve(document, architecture.Parameters)
+    return _record("chip", name, document, resolved) | dict(architecture.described(resolved.values))
 
 
 def _system(name: str) -> dict[str, Any]:
