@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from dieshot import __version__
-from dieshot.simulator.cli import cycles, describe, failure, micro, replay, run, sensitivity, show, trace
+from dieshot.simulator.cli import (
+    audit,
+    cycles,
+    describe,
+    failure,
+    micro,
+    replay,
+    run,
+    sensitivity,
+    show,
+    spectrum,
+    trace,
+)
 from dieshot.simulator.cli import list as listing
 
 app = typer.Typer(
@@ -22,9 +34,11 @@ _VERBS: dict[str, Callable[..., None]] = {
     "replay": replay.replay,
     "sensitivity": sensitivity.sensitivity,
     "cycles": cycles.cycles,
+    "spectrum": spectrum.spectrum,
     "show": show.show,
     "list": listing.list_catalog,
     "describe": describe.describe,
+    "audit": audit.audit,
 }
 for _verb, _function in _VERBS.items():
     app.command(name=_verb)(_function)
