@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dieshot.chips.mapping.attention_dims import AttentionDims, attention_dims
 from dieshot.chips.mapping.transformer_asic.machine import TURN_SHARE, AsicMachine, Draft, before, portion, shares
-from dieshot.chips.parts.transformer_asic.program import SOFTMAX
+from dieshot.chips.parts.transformer_asic.program import HOLD, LOAD, RELEASE, SOFTMAX
 from dieshot.traces.dtype import bytes_of
 from dieshot.traces.operator import Operator
 
@@ -22,9 +22,12 @@ LEAST_ROWS = 64  # of a copy, where several blocks hold the same keys and share 
 
 @dataclass(frozen=True, slots=True)
 class AttentionPart:
-    """What one program does: attention of so many sequences."""
+    """What one program does: attention of so many sequences. warm: keys and values of its first turn are there;
+    following: sequences of the next program, of which those of the first turn come in beside."""
 
     sequences: int
+    warm: bool = False
+    following: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,13 @@ def parts_of(machine: AsicMachine, operator: Operator) -> list[tuple[AttentionPa
     sequence_bytes = kv_bytes(shape, keys_of(machine, operator))
     spilled = sum(map(machine.spilled, tensors))
     each = max(1, machine.p.program.wave // max(1, sequence_bytes + spilled // shape.batch))
-    return [(AttentionPart(part), n) for part, n in Counter(shares(shape.batch, each)).items()]
+    sizes = shares(shape.batch, each)
+    ahead = (*sizes[1:], 0) if operator.kv_dtype is not None else (0,) * len(sizes)
+    waves = (
+        AttentionPart(size, index > 0 and operator.kv_dtype is not None, following)
+        for index, (size, following) in enumerate(zip(sizes, ahead, strict=True))
+    )
+    return list(Counter(waves).items())
 
 
 def kv_bytes(shape: AttentionDims, keys: int) -> int:
@@ -85,9 +94,17 @@ def kv_bytes(shape: AttentionDims, keys: int) -> int:
     return bytes_of(2 * keys * shape.kv_heads * shape.head_dim, shape.kv_dtype)
 
 
-def resident_bytes(machine: AsicMachine, operator: Operator) -> int:
-    """Return the room that queries and results take."""
-    return sum(n for n in (*operator.inputs.values(), operator.output_bytes) if not machine.spilled(n))
+def resident_bytes(machine: AsicMachine, operator: Operator, part: AttentionPart) -> int:
+    """Return the room that queries and results take, and what comes in for the next program or is there from before."""
+    total = sum(n for n in (*operator.inputs.values(), operator.output_bytes) if not machine.spilled(n))
+    total += _first_bytes(machine, operator, part.following) if part.following else 0
+    return total + (_first_bytes(machine, operator, part.sequences) if part.warm else 0)
+
+
+def _first_bytes(machine: AsicMachine, operator: Operator, sequences: int) -> int:
+    """Return the keys and values of the first turn of some sequences."""
+    first = next(turns(machine, operator, sequences))
+    return first.sequences * kv_bytes(shape_of(operator), first.loaded_keys)
 
 
 def draft_attention(
@@ -96,6 +113,7 @@ def draft_attention(
     """Write down attention as group `number`, queries from the steps of `source`; return the steps with results."""
     loops = list(turns(machine, operator, part.sequences))
     n_first = sum(turn.loaded_keys > 0 for turn in loops)
+    begin = len(draft.steps)
     out: list[int] = []
     waiting: tuple[int, Turn] | None = None
     begun = done = 0
@@ -110,6 +128,14 @@ def draft_attention(
             done += waiting[1].sequences * waiting[1].queries if waiting[1].last else 0
             out += [last] if waiting[1].last else []
         waiting = scored
+    if part.warm:
+        warm_bytes = _first_bytes(machine, operator, part.sequences)
+        draft.steps[begin][LOAD] -= warm_bytes
+        draft.steps[begin][HOLD] -= warm_bytes
+        freed = next(step for step in draft.steps[begin:] if step[RELEASE] >= warm_bytes)
+        freed[RELEASE] -= warm_bytes
+    if part.following:
+        draft.add(group=number, load=_first_bytes(machine, operator, part.following))
     return out
 
 
@@ -118,8 +144,8 @@ def turns(machine: AsicMachine, operator: Operator, sequences: int) -> Iterator[
     shape = shape_of(operator)
     keys = keys_of(machine, operator)
     room = machine.sram_bytes // TURN_SHARE
-    together = max(1, min(sequences, room // max(1, kv_bytes(shape, keys))))
-    block = max(1, min(keys, room // max(1, kv_bytes(replace(shape, batch=1), 1))))
+    together = _together(machine, shape, keys, min(sequences, room // max(1, kv_bytes(shape, keys))))
+    block = max(1, min(keys, room // max(1, kv_bytes(shape, 1))))
     for some in shares(sequences, together):
         for begin in range(0, keys, block):
             end = min(begin + block, keys)
@@ -127,6 +153,17 @@ def turns(machine: AsicMachine, operator: Operator, sequences: int) -> Iterator[
             for index, (queries, seen, _) in enumerate(passing):
                 loaded, freed = (end - begin if index == at else 0 for at in (0, len(passing) - 1))
                 yield Turn(some, queries, min(end, seen) - begin, loaded, freed, seen <= end)
+
+
+def _together(machine: AsicMachine, shape: AttentionDims, keys: int, most: int) -> int:
+    """Return how many sequences make a turn: of at most `most`, those that leave the fewest blocks empty."""
+    block = machine.p.array.columns // machine.p.array.split
+    tiles = shape.kv_heads * -(-keys // block) * -(-shape.head_dim // block)
+
+    def filled(sequences: int) -> float:
+        return sequences * tiles / (-(-sequences * tiles // machine.n_blocks) * machine.n_blocks)
+
+    return max(range(1, most + 1), key=lambda sequences: (round(filled(sequences), 2), sequences), default=1)
 
 
 def _query_blocks(machine: AsicMachine, shape: AttentionDims, keys: int) -> Iterator[tuple[int, int, int]]:
@@ -162,12 +199,12 @@ def _folds(machine: AsicMachine, shape: AttentionDims, turn: Turn, along: int, a
     tiles = turn.sequences * shape.kv_heads * -(-along // block_rows) * -(-across // block_columns)
     copies = max(1, min(machine.n_blocks // tiles, -(-rows // LEAST_ROWS)))
     passes = machine.passes(shape.dtype, shape.kv_dtype)
-    tile_bytes = bytes_of(min(along, block_rows) * min(across, block_columns), shape.kv_dtype)
-    each = min(array.split**2, -(-tiles * copies // array.count))
+    n_folds = -(-tiles // machine.n_blocks)
+    held = turn.sequences * shape.kv_heads * copies * bytes_of(along * across, shape.kv_dtype)
     return _Folds(
-        folds=-(-tiles // machine.n_blocks),
+        folds=n_folds,
         stream=-(-rows // copies) * passes,
-        load_cycles=-(-each * tile_bytes // array.weight_load),
+        load_cycles=-(-held // (array.count * n_folds * array.weight_load)),
         macs=tiles * rows * block_rows * block_columns * passes,
     )
 

@@ -89,7 +89,7 @@ def program_of(machine: AsicMachine, segment: Segment) -> CoreProgram:
         main = operators[task.group.main] if task.group.main is not None else None
         if isinstance(task.part, AttentionPart):
             assert main is not None
-            resident = max(resident, attention.resident_bytes(machine, main))
+            resident = max(resident, attention.resident_bytes(machine, main, task.part))
             source = attention.draft_attention(machine, draft, number, main, task.part, source)
         else:
             group = rows_group(operators, task.group)

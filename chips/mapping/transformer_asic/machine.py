@@ -97,6 +97,17 @@ class Draft:
         self.steps.append(row)
         return len(self.steps) - 1
 
+    def interleave(self, first: int, others: Sequence[list[int]], wanted: Sequence[int]) -> list[int]:
+        """Spread steps that stand by themselves evenly among those from `first` on, of which none looks at another;
+        return the new numbers of the steps `wanted`."""
+        mine = self.steps[first:]
+        places = [(index / len(mine), 0, index, step) for index, step in enumerate(mine)]
+        places += [(index / len(others), 1, index, step) for index, step in enumerate(others)]
+        places.sort(key=lambda place: place[:2])
+        self.steps[first:] = [step for *_, step in places]
+        number_of = {index: first + at for at, (_, other, index, _) in enumerate(places) if not other}
+        return [number_of[number - first] for number in wanted]
+
     def rows(self) -> Rows:
         """Return the steps (n, N_STEP)."""
         return np.array(self.steps, np.int64).reshape(-1, N_STEP)

@@ -32,12 +32,13 @@ ACCUMULATOR_BYTES = 4
 class RowsPart:
     """What one program does of a group. blocks: rows of every matrix, one or that of each expert. columns: of weights.
 
-    fed: whether the rows come in; later columns of the same rows find them there.
+    fed: whether its rows come in; else they are there. ahead: rows of the next program that come in beside.
     """
 
     blocks: tuple[int, ...]
     columns: int
     fed: bool = True
+    ahead: int = 0
 
     @property
     def rows(self) -> int:
@@ -83,7 +84,13 @@ def parts_of(machine: AsicMachine, group: RowsGroup) -> list[tuple[RowsPart, int
         packed = _packed(machine, group.main, most)
         return [(RowsPart(blocks, columns), n) for blocks, n in Counter(packed).items()]
     if rows > most:
-        return [(RowsPart((part,), columns), n) for part, n in Counter(shares(rows, most)).items()]
+        sizes = shares(rows, most)
+        following = (*sizes[1:], 0) if group.main is not None else (0,) * len(sizes)
+        waves = (
+            RowsPart((size,), columns, fed=group.main is None or index == 0, ahead=ahead)
+            for index, (size, ahead) in enumerate(zip(sizes, following, strict=True))
+        )
+        return list(Counter(waves).items())
     if group.main is None or group.main.weight_bytes <= machine.p.program.wave:
         return [(RowsPart((rows,), columns), 1)]
     tile = tile_columns(machine, group.main)
@@ -123,7 +130,7 @@ def resident_bytes(machine: AsicMachine, group: RowsGroup, part: RowsPart) -> in
     total = sum(n for n in group.first.inputs.values() if not machine.spilled(n))
     total += 0 if machine.spilled(group.last.output_bytes) else group.last.output_bytes
     if group.main is not None:
-        total += bytes_of(part.rows * group.main.dims["K"], group.main.dtype)
+        total += bytes_of((part.rows + part.ahead) * group.main.dims["K"], group.main.dtype)
     return total
 
 
@@ -142,20 +149,33 @@ def draft_rows(
     """Write down a part of a group as group `number`, its rows from the steps of `source`; return those of its own."""
     if group.main is None:
         return _unit_steps(machine, draft, number, group.first, part.rows, source, leaves=True)
-    fed: Sequence[int] = source
-    if group.front is not None and part.fed:
-        fed = _unit_steps(machine, draft, number, group.front, part.rows, source, leaves=False)
-    elif part.fed and spilled_inputs(machine, group.main):
-        fed = _load_steps(machine, draft, number, group.main, part.rows)
+    fed = _feed(machine, draft, number, group, part.rows, source) if part.fed else source
     if len(part.blocks) > 1:
         fed = fed[-1:]  # the rows of an expert come from all over
     out: list[int] = []
+    first = len(draft.steps)
     for rows in part.blocks:
         blocks = shares(rows, machine.p.array.accumulator_rows)
         out = _tile_steps(machine, draft, number, group, part.columns, blocks, fed)
     if len(part.blocks) == 1:
         _set_exact_load(draft, number, group.main, part, group.columns)
+    if part.ahead:
+        beside = Draft()
+        _feed(machine, beside, number, group, part.ahead, ())
+        out = draft.interleave(first, beside.steps, out)
     return out
+
+
+def _feed(
+    machine: AsicMachine, draft: Draft, number: int, group: RowsGroup, rows: int, source: Sequence[int]
+) -> Sequence[int]:
+    """Let rows come in, through the unit ahead of the arrays if there is one."""
+    assert group.main is not None
+    if group.front is not None:
+        return _unit_steps(machine, draft, number, group.front, rows, source, leaves=False)
+    if spilled_inputs(machine, group.main):
+        return _load_steps(machine, draft, number, group.main, rows)
+    return source
 
 
 def spilled_inputs(machine: AsicMachine, operator: Operator) -> int:
