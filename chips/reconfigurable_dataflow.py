@@ -4,22 +4,27 @@ launch inside, weights and cache stream from HBM through it, and the streams of 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
 from dieshot.chips.mapping.dataflow.lower import Lowering, successors
 from dieshot.chips.mapping.dataflow.machine import DataflowMachine
 from dieshot.chips.mapping.dataflow.stage import Region
-from dieshot.chips.parameters.power import fj_per_cycle, watts
+from dieshot.chips.parameters.power import watts
 from dieshot.chips.parameters.reconfigurable_dataflow import (
+    Ddr,
     ReconfigurableDataflowParameters,
     check_feasible,
     path_fs,
     stream_room,
 )
-from dieshot.chips.parts.dataflow.die import AGCU, MESH, N_SHARED, PMU, SIMD, Die, RegionRun
+from dieshot.chips.parameters.systolic import Stacks
+from dieshot.chips.parts.dataflow.die import N_SHARED, Die, RegionRun
+from dieshot.chips.parts.dataflow.lines import lines
+from dieshot.chips.parts.dataflow.model_switch import switch_cells
 from dieshot.chips.parts.dataflow.timing import DataflowTiming, Handover
 from dieshot.chips.parts.links.fabric_choice import choose_fabric
 from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
-from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design, pin_lines
+from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.clock import transfer_fs
@@ -27,7 +32,10 @@ from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import Fabric, LocalCosts
 from dieshot.simulator.engine.machine import COLLECTIVES, StepLike
 from dieshot.simulator.params import LinkParameters
+from dieshot.traces import Trace
 from dieshot.traces.operator import Operator
+
+GB = 1e9
 
 
 class ReconfigurableDataflow(Chip[Handover]):
@@ -45,15 +53,19 @@ class ReconfigurableDataflow(Chip[Handover]):
         self.machine = DataflowMachine(parameters)
         self.clock = self.machine.clock
         self.lowering = Lowering(self.machine)
-        self.hbm = _hbm(parameters)
+        p = parameters
+        self.hbm = _design(p.hbm, p.hbm.stacks, path_fs(p.hbm))
+        self.ddr = _design(p.ddr, p.ddr.modules, path_fs(p.ddr))
         self._link: LinkParameters | None = None
         self._fabric: Fabric | None = None
+        self._tied = False
+        self._model_bytes = 0
         self._cells: dict[Hashable, tuple[OperatorOutcome[Handover], ...]] = {}
 
     def attach(self, link: LinkParameters, group: int) -> None:
         """Learn the links and how many sockets a stage has; see Chip."""
         self._link = link
-        own = len(self._own_lines())
+        own = len(lines(self.machine, self.hbm, self.ddr))
         self._fabric = choose_fabric(link, self.local_costs, own, link.max_chips, group)
         self._cells.clear()
 
@@ -68,8 +80,8 @@ class ReconfigurableDataflow(Chip[Handover]):
 
     @property
     def initial_state(self) -> Handover:
-        """Before a forward pass: nothing fetched."""
-        return Handover()
+        """Before the first forward pass: nothing fetched, and the model perhaps in DDR still."""
+        return Handover(loaded=not self.parameters.ddr.model_switch)
 
     @property
     def published_power_w(self) -> Mapping[str, float]:
@@ -89,7 +101,11 @@ class ReconfigurableDataflow(Chip[Handover]):
     def components(self) -> Sequence[ComponentSpec]:
         """Return a line for every strip of PCUs, mesh, memory units, SIMD work, AGCUs, pins of the HBM, then links."""
         fabric = self._fabric.components() if self._fabric else ()
-        return [*self._own_lines(), *fabric]
+        return [*lines(self.machine, self.hbm, self.ddr), *fabric]
+
+    def admit(self, trace: Trace) -> None:
+        """Note whether embedding and head are one table; see Chip."""
+        self._tied = trace.model.tie_word_embeddings
 
     def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
         """Refuse formats that PCUs do not multiply, and learn what follows what, to fetch ahead; see Chip."""
@@ -108,6 +124,23 @@ class ReconfigurableDataflow(Chip[Handover]):
         room = stream_room(self.parameters) // 2
         lowering.follow = {key: min(room, n_bytes) for key, n_bytes in successors(orders).items()}
         self._cells.clear()
+        if self.parameters.ddr.model_switch:
+            self._model_bytes = self._copied_bytes(stages)
+
+    def _copied_bytes(self, stages: Sequence[Sequence[StepLike]]) -> int:
+        """Return the bytes of parameters that a switch of models copies; UnsupportedError where it is not simulated."""
+        name, capacity = self.parameters.name, self.parameters.ddr.capacity
+        if len(stages) > 1:
+            raise UnsupportedError(f"{name}: a switch of models is simulated for one stage, not {len(stages)}")
+        blocks = max((step.blocks for step in stages[0]), key=len)
+        tables = [self.stored_weight_bytes(op) for b in blocks for op in b.operators if op.kind == "embedding"]
+        total = sum(b.repeat * sum(map(self.stored_weight_bytes, b.operators)) for b in blocks)
+        total -= sum(tables) if self._tied else 0
+        if total > capacity:
+            raise UnsupportedError(
+                f"{name}: {total / 1e9:.1f} GB of weights do not lie in {capacity / 1e9:.1f} GB of DDR"
+            )
+        return total
 
     def carry_out(self, operator: Operator, state: Handover, record: bool = True) -> OperatorOutcome[Handover]:
         """Simulate an operator by itself; see Chip."""
@@ -120,6 +153,11 @@ class ReconfigurableDataflow(Chip[Handover]):
         for operator in operators:
             self._refuse(operator)
         key = (self.lowering.key(operators), state, record)
+        if key not in self._cells and not state.loaded:
+            first, *others = self.carry_out_all(operators, replace(state, loaded=True), record)
+            copied = switch_cells(self.machine, self.hbm, self.ddr, self._model_bytes)
+            loaded = OperatorOutcome((*copied, *first.cells), first.state)
+            self._cells[key] = (loaded, *others)
         if key not in self._cells:
             region = self.lowering.region(operators)
             self._cells[key] = self._outcomes(key, region, self._die().run(region, state, record))
@@ -127,7 +165,7 @@ class ReconfigurableDataflow(Chip[Handover]):
 
     def drain(self, state: Handover) -> tuple[Cell | None, Handover]:
         """Nothing is under way after the last stretch of a step, which fetches nothing ahead; see Chip."""
-        return None, self.initial_state
+        return None, Handover()
 
     def alongside(self, cell: Cell, operator: Operator, state: Handover) -> tuple[Cell, Handover]:
         """Return a collective as it is: collectives are stages of the pipeline."""
@@ -211,31 +249,9 @@ class ReconfigurableDataflow(Chip[Handover]):
                 f"{', '.join(sorted(p.pcu.mac_rate))}"
             )
 
-    def _own_lines(self) -> list[ComponentSpec]:
-        p, period = self.parameters, self.clock.period_fs
-        mesh, pcu = p.mesh, p.pcu
-        per_die = mesh.columns // mesh.dies
-        rate = mesh.rows * max(pcu.mac_rate.values())
-        idle_fj = fj_per_cycle(p.power.idle, period)
-        lines = [
-            ComponentSpec(f"die{c // per_die}/strip{c % per_die}", "pcu", period, "MAC", rate, count=mesh.rows)
-            for c in range(mesh.columns)
-        ]
-        n_links = 2 * (mesh.rows * (mesh.columns - 1) + mesh.columns * (mesh.rows - 1))
-        hbm_bytes = -(-int(self.hbm.bytes_per_s) // p.clock)
-        shared = {
-            MESH: ComponentSpec("mesh", "mesh", period, "byte", n_links * mesh.width, count=n_links),
-            PMU: ComponentSpec("pmu", "pmu", period, "byte", p.pmu.count * (p.pmu.read + p.pmu.write),
-                               count=p.pmu.count),
-            SIMD: ComponentSpec("simd", "simd", period, "op", pcu.count * pcu.lanes * (pcu.stages + 1),
-                                count=pcu.count),
-            AGCU: ComponentSpec("agcu", "agcu", period, "byte", hbm_bytes, idle_fj),
-        }  # fmt: skip
-        lines += [shared[line] for line in range(N_SHARED)]
-        return lines + pin_lines(p.hbm.memory, p.hbm.stacks, self.hbm.burst_cycles)
 
-
-def _hbm(p: ReconfigurableDataflowParameters) -> HbmDesign:
-    n_channels = p.hbm.stacks * p.hbm.memory.geometry.n_channels
-    policy = ControllerPolicy(queue=p.hbm.queue, refresh=p.hbm.refresh, n_channels=n_channels)
-    return hbm_design(p.hbm.memory, policy, p.hbm.interleave, path_fs(p), 0)
+def _design(memory: Stacks | Ddr, stacks: int, path_fs: int) -> HbmDesign:
+    n_channels = stacks * memory.memory.geometry.n_channels
+    refresh = memory.refresh if isinstance(memory, Stacks) else "allbank"
+    policy = ControllerPolicy(queue=memory.queue, refresh=refresh, n_channels=n_channels)
+    return hbm_design(memory.memory, policy, memory.interleave, path_fs, 0)

@@ -139,9 +139,9 @@ class ReconfigurableDataflowParameters(Schema):
     power: DataflowPower
 
 
-def path_fs(p: ReconfigurableDataflowParameters) -> int:
+def path_fs(memory: Stacks | Ddr) -> int:
     """Return what a small transfer takes beyond the DRAM's own timings."""
-    return p.hbm.idle_latency - chase_latency_fs(p.hbm.memory)
+    return memory.idle_latency - chase_latency_fs(memory.memory)
 
 
 def stream_room(p: ReconfigurableDataflowParameters) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dieshot.chips.mapping.attention_dims import AttentionDims, attention_dims
 from dieshot.chips.mapping.dataflow.machine import DataflowMachine
@@ -44,22 +44,43 @@ class Lowering:
     def region(self, operators: Sequence[Operator]) -> Region:
         """Return the region of a stretch."""
         n_tiles = self._token_tiles(operators)
+        spilled_in, spilled_out = self._spilled(operators)
         works = [self.work(operator, n_tiles) for operator in operators]
         strips = self._allot(operators, works)
         stages: list[Stage] = []
         for index, (operator, work) in enumerate(zip(operators, works, strict=True)):
             before = next((stage.strips for stage in reversed(stages) if not stage.collective), None)
-            stages.append(self._stage(operator, work, strips[index], before, index, n_tiles))
+            chosen = [i for i, earlier in enumerate(operators[:index]) if earlier.kind == "route"]
+            gate = chosen[-1] if operator.kind == "grouped_gemm" and chosen else NO_STAGE
+            stage = self._stage(operator, work, strips[index], before, gate, n_tiles)
+            if index == 0 and spilled_in:
+                stage = self._reading(stage, spilled_in, n_tiles)
+            if index == len(operators) - 1:
+                stage = replace(stage, store=stage.store + spilled_out)
+            stages.append(stage)
         return Region(tuple(stages), n_tiles, self.follow.get(self.key(operators), 0))
 
     def prefix_bytes(self, operators: Sequence[Operator]) -> int:
         """Return what of a stretch's stream can be asked for before the stretch begins: all up to a choice."""
-        total = 0
+        total = self._spilled(operators)[0]
         for operator in operators:
             if operator.kind == "grouped_gemm":
                 break
             total += self._stream_bytes(operator)
         return total
+
+    def _spilled(self, operators: Sequence[Operator]) -> tuple[int, int]:
+        """Return the bytes of a stretch's input and output that go through HBM: all, where the rest of the memory units
+        does not hold both."""
+        p = self.machine.p
+        into = operators[0].input_bytes
+        out = max(into, operators[-1].output_bytes)  # with the residual stream
+        return (into, out) if into + out > p.pmu.count * p.pmu.capacity - stream_room(p) else (0, 0)
+
+    def _reading(self, stage: Stage, n_bytes: int, n_tiles: int) -> Stage:
+        """Return a stage that reads its input from HBM, token tile by token tile."""
+        sizes = _cut(n_bytes, n_tiles)
+        return replace(stage, tiles=(*stage.tiles, *sizes), at_token_tile=(*stage.at_token_tile, *range(n_tiles)))
 
     def _token_tiles(self, operators: Sequence[Operator]) -> int:
         tokens = max((_tokens(operator) for operator in operators), default=1)
@@ -142,23 +163,22 @@ class Lowering:
         return strips
 
     def _stage(
-        self, operator: Operator, work: Work, strips: tuple[int, int], before: tuple[int, int] | None, index: int,
+        self, operator: Operator, work: Work, strips: tuple[int, int], before: tuple[int, int] | None, gate: int,
         n_tiles: int,
     ) -> Stage:  # fmt: skip
         machine = self.machine
-        tiles, at = self._tiles(operator, n_tiles)
-        gate = index - 1 if operator.kind == "grouped_gemm" else NO_STAGE
         if operator.kind in COLLECTIVES:
-            return Stage(operator, work, strips, (), (), NO_STAGE, 0, 0, 0, 0.0, 0.0, 0.0, 0, True)
+            return Stage(operator, work, strips, (), (), 0, NO_STAGE, 0, 0, 0, 0.0, 0.0, 0.0, 0, True)
+        tiles, at = self._tiles(operator, n_tiles)
+        n_kept = 0 if operator.kind == "attention" else len(tiles)
         route, hops = machine.route(before, strips)
         deliver, deliver_hops = machine.delivery(strips)
         cycles, fill = machine.work_cycles(work, strips[1]), machine.fill_cycles(work, strips[1])
         if operator.kind == "attention":
-            fill += machine.fill_cycles(work, strips[1]) + route  # scores, then softmax and weighted sum
-        return Stage(
-            operator, work, strips, tiles, at, gate, cycles, fill, route, deliver, deliver_hops, hops,
-            operator.kv_write_bytes, False,
-        )  # fmt: skip
+            fill += fill + route  # scores, then softmax and weighted sum
+        store = operator.kv_write_bytes
+        return Stage(operator, work, strips, tiles, at, n_kept, gate, cycles, fill, route, deliver, deliver_hops, hops,
+                     store, False)  # fmt: skip
 
     def _stream_bytes(self, operator: Operator) -> int:
         cached = operator.kv_read_bytes

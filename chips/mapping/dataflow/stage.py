@@ -35,10 +35,11 @@ class Stage:
     """One operator of a stretch.
 
     strips: first and number of the columns of tiles that it has; none of a collective. tiles: bytes from HBM that it
-    waits for one after the other; at_token_tile: when each is wanted. gate: stage that must be over before any
-    of them can be asked for. cycles: of a token tile; fill: from the last of them to the last result. route: cycles
-    from the stage before. deliver: share of its stream that the busiest link carries; deliver_hops, hops: mean links
-    that a byte of its stream, or of its input, passes. store: bytes to HBM. collective: whether links between sockets do it.
+    waits for one after the other, the first `n_kept` kept to the last token tile; at_token_tile: when each is wanted.
+    gate: stage that must be over before any of them can be asked for. cycles: of a token tile; fill: from the last of
+    them to the last result. route: cycles from the stage before. deliver: share of its stream that the busiest link
+    carries; deliver_hops, hops: mean links that a byte of its stream, or of its input, passes. store: bytes to HBM.
+    collective: links between sockets do it.
     """
 
     operator: Operator
@@ -46,6 +47,7 @@ class Stage:
     strips: tuple[int, int]
     tiles: tuple[int, ...]
     at_token_tile: tuple[int, ...]
+    n_kept: int
     gate: int
     cycles: int
     fill: int

@@ -53,7 +53,8 @@ class AddressUnits(Component):
         self.landed_fs: dict[int, int] = {}
         self._missing = stream.missing.tolist()
         self._flying: set[int] = set()
-        self._slots = [0] * (timing.under_way - before.flying)
+        # Of transfers that still fly, the first ones' places were taken by the last ones' when they landed.
+        self._slots = sorted([0] * timing.under_way + before.arrivals())[-timing.under_way :]
         self._mesh_free = 0
         self._stores: list[int] = []
         self._closing = False
@@ -84,8 +85,6 @@ class AddressUnits(Component):
         """Take in what the region before asked for; then window after window ask, and take what came back."""
         for transfer, time_fs in enumerate(self.before.arrivals()):
             self._land(transfer, time_fs)
-            if transfer >= self.before.ahead - self.before.flying:
-                heapq.heappush(self._slots, time_fs)
         if self.begin_fs:
             self.log.add(0, self.begin_fs, STALL_LAUNCH)
             yield self.env.timeout(self.begin_fs)

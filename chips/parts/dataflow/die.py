@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import simpy
@@ -22,7 +23,7 @@ from dieshot.simulator.engine.component import Component
 from dieshot.simulator.engine.port import Port
 from dieshot.traces.operator import Operator
 
-GRAIN_FS = 50_000_000  # what flies at the end of a region is late by a multiple, rounded up, so that layers recur
+GRAIN_FS = 50_000_000  # what flies at the end of a region is late by a multiple, so that layers recur
 MESH, PMU, SIMD, AGCU, N_SHARED = range(5)  # lines after those of the strips
 
 
@@ -70,12 +71,12 @@ class Die:
             end_fs = max(end_fs, -(-pins_fs // timing.period_fs) * timing.period_fs)
         left = self._left(stream, agcu, before, end_fs)
         hbm_log.cut(max(pins_fs, end_fs))
-        pins, owed = self._pins(hbm_log, end_fs, left)
+        pins = self._pins(hbm_log, end_fs, left)
         ends = [*(times[-1] for times in board.done_fs[:-1]), end_fs]
         activity = Activity.empty()
         if record:
             activity = Activity.joined(self._activity(region, units, before, end_fs), agcu_log.activity(end_fs), pins)
-        return RegionRun(tuple(ends), activity, stacks.counters(), replace(left, owed=owed))
+        return RegionRun(tuple(ends), activity, stacks.counters(), left)
 
     def _shared(self, line: int) -> int:
         return self.machine.p.mesh.columns + line
@@ -92,7 +93,8 @@ class Die:
         for index, stage in enumerate(region.stages):
             if stage.collective:
                 duration_fs = self.timing.collective(_piece(stage.operator, region.token_tiles)).duration_fs
-                units.append(PeerUnit(env, index, agcu.begin_fs, board, links, duration_fs))
+                store = partial(agcu.store, stage.store) if stage.store else _nothing
+                units.append(PeerUnit(env, index, agcu.begin_fs, board, links, duration_fs, store))
             else:
                 period_fs = self.timing.period_fs
                 units.append(StageUnit(env, index, stage, first_tile, agcu.begin_fs, period_fs, board, buffers, agcu))
@@ -110,7 +112,7 @@ class Die:
 
     def _backlog(self, before: Handover) -> Rows:
         """Return how long pins go on with what was asked for before (fs), and the bytes that they owe."""
-        n, owed = self.timing.hbm.n_pins, before.owed * self.timing.transfer_bytes
+        n, owed = self.timing.hbm.n_pins, before.flying * self.timing.transfer_bytes
         rows = np.zeros((n, 2), np.int64)
         if before.late_fs or owed:
             rows[:, 0] = max(before.late_fs - self.timing.hbm.path_fs, self.timing.hbm.tick_fs)
@@ -120,18 +122,15 @@ class Die:
     def _left(self, stream: Stream, agcu: AddressUnits, before: Handover, end_fs: int) -> Handover:
         ahead = [agcu.landed_fs[k] for k in range(stream.n_own, agcu.issued)]
         late_fs = max([each - end_fs for each in ahead if each > end_fs], default=0)
-        late_fs = -(-late_fs // GRAIN_FS) * GRAIN_FS
-        return Handover(len(ahead), sum(each > end_fs for each in ahead), late_fs, 0, True)
+        late_fs = (late_fs + GRAIN_FS // 2) // GRAIN_FS * GRAIN_FS
+        return Handover(len(ahead), sum(each > end_fs for each in ahead), late_fs, True)
 
-    def _pins(self, log: ActivityLog, end_fs: int, left: Handover) -> tuple[Activity, int]:
-        """Return what pins did until the end, and how many whole transfers they owe beyond it: what is moved of one of
-        them by the end counts there, so that bytes add up to the transfers."""
+    def _pins(self, log: ActivityLog, end_fs: int, left: Handover) -> Activity:
+        """Return what pins did until the end; bytes of what still flies count in the region where it lands."""
         activity = log.activity()
         n = self.timing.hbm.n_pins
         kept, after = activity.split(end_fs, self.first_pin, n)
-        beyond, transfer = int(after.sum()), self.timing.transfer_bytes
-        owed = min(left.flying, -(-beyond // transfer))
-        return _with_bytes(kept, beyond - owed * transfer), owed
+        return _with_bytes(kept, int(after.sum()) - left.flying * self.timing.transfer_bytes)
 
     def _activity(self, region: Region, units: list[Component], before: Handover, end_fs: int) -> Activity:
         """Return the activity of strips, mesh, memory units, SIMD pipelines and links."""
@@ -170,6 +169,10 @@ class Die:
             sram.append(0 if stage.collective else 2 * stream + reuse + region.token_tiles * (work.read + work.written))
             ops.append(0 if stage.collective else int((work.ops + work.tail_ops) * region.token_tiles))
         return {MESH: mesh, PMU: sram, SIMD: ops}
+
+
+def _nothing() -> None:
+    """Store nothing."""
 
 
 def _piece(operator: Operator, token_tiles: int) -> Operator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import simpy
@@ -85,12 +85,11 @@ class StageUnit(Component):
                 self.starved.append((begin, int(self.env.now)))
             before, so_far = so_far, so_far + sizes[i]
             yield from self._compute(cycles * so_far // total - cycles * before // total)
-            if is_last or self.stage.operator.kind == "attention":
+            if is_last or i >= self.stage.n_kept:
                 self.buffers.credits.send(sizes[i])
-        if is_last and self.stage.operator.kind != "attention":
-            kept = sum(size for i, size in enumerate(sizes) if i not in set(tiles))
-            if kept:
-                self.buffers.credits.send(kept)
+        kept = sum(size for i, size in enumerate(sizes[: self.stage.n_kept]) if i not in set(tiles))
+        if is_last and kept:
+            self.buffers.credits.send(kept)
 
     def _compute(self, cycles: int) -> Generator[simpy.Event, Any, None]:
         start = int(self.env.now)
@@ -113,7 +112,9 @@ class PeerUnit(Component):
         board: Board,
         links: simpy.Resource,
         duration_fs: int,
+        store: Callable[[], None],
     ) -> None:
+        self.store = store
         self.index = index
         self.begin_fs = begin_fs
         self.board = board
@@ -137,3 +138,4 @@ class PeerUnit(Component):
                 yield self.env.timeout(self.duration_fs)
             self.board.done_fs[self.index][j] = int(self.env.now)
             done.succeed()
+        self.store()

@@ -45,15 +45,15 @@ class Handover:
     """What one region leaves to the next.
 
     ahead: transfers of the next stream already asked for; flying: those of them that are not there yet; late_fs: until
-    the last of these is there; owed: transfers whose bytes pins have still to move. begun: whether a forward pass is
-    under way.
+    the last of these is there. begun: whether a forward pass is under way; loaded: whether
+    the model lies in HBM.
     """
 
     ahead: int = 0
     flying: int = 0
     late_fs: int = 0
-    owed: int = 0
     begun: bool = False
+    loaded: bool = True
 
     def arrivals(self) -> list[int]:
         """Return when each transfer asked for is there (fs): those that fly come evenly."""
