@@ -1,5 +1,7 @@
 """Options that several verbs share, declared once."""
 
+import os
+import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,6 +23,29 @@ def whole_number(minimum: int) -> Callable[[str | int], int]:
         return number
 
     return parse
+
+
+def seconds(value: str | float) -> float:
+    """Parse a time such as 50ms."""
+    if isinstance(value, float):
+        return value
+    from dieshot.simulator.errors import InputError
+    from dieshot.simulator.params.unit import conversion
+
+    match = re.fullmatch(r" *([0-9.]+(?:[eE][-+]?[0-9]+)?) *([A-Za-z]+) *", value)
+    try:
+        scale = conversion(match[2], "s") if match else None
+        time_s = float(match[1]) * scale if match and scale is not None else 0.0
+    except (InputError, ValueError):
+        time_s = 0.0
+    if time_s <= 0:
+        raise typer.BadParameter(f"{value!r}, expected a time such as 50ms")
+    return time_s
+
+
+def all_processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def refuse_unknown(value: str, names: Sequence[str], what: str) -> None:
@@ -145,6 +170,21 @@ Against = Annotated[
 ]
 Processes = Annotated[
     int, typer.Option("--processes", parser=AT_LEAST_1, metavar="N", help="Processes to simulate with.")
+]
+
+AllProcesses = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        parser=AT_LEAST_1,
+        metavar="N",
+        help="Processes to simulate with.",
+        show_default="as many as there are processors",
+    ),
+]
+Explain = Annotated[
+    str | None,
+    typer.Option("--explain", metavar="ID", help="Open one line: its run, what it waited for, what it hangs on."),
 ]
 
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write the result.")]

@@ -51,14 +51,17 @@ def sensitivity(
     if as_json:
         print_json(found)
     elif not quiet:
-        _print(found)
+        from dieshot.simulator.cli.table import console
+
+        console().print(f"{found['model']} on {found['system']}", markup=False)
+        print_moves(found)
 
 
-def _print(found: Mapping[str, Any]) -> None:
+def print_moves(found: Mapping[str, Any]) -> None:
+    """Print a run's own figures, and how far each assumed parameter moves them over its range."""
     from dieshot.simulator.cli.table import columns, console, grid
 
     out = console()
-    out.print(f"{found['model']} on {found['system']}", markup=False)
     own = found["figures"]
     out.print(grid((quantity.label(key), quantity.text(key, value)) for key, value in own.items()))
     time = "time_per_output_token_s" if own["time_per_output_token_s"] else "time_to_first_token_s"

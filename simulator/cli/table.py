@@ -27,9 +27,9 @@ def grid(rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def columns(title: str, headings: Mapping[str, str], rows: Iterable[Iterable[str]]) -> Table:
-    """Return a table; `headings` maps each heading to its justification."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+def columns(title: str, headings: Mapping[str, str], rows: Iterable[Iterable[str]], dense: bool = False) -> Table:
+    """Return a table; `headings` maps each heading to its justification. dense: with less room between columns."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=dense)
     for heading, justify in headings.items():
         table.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")
     for row in rows:

@@ -15,7 +15,7 @@ from dieshot.simulator.studies.plan import plan
 from dieshot.simulator.studies.run import run
 from dieshot.traces import TraceError
 
-DECODE_STEPS = 3  # the first counts as the prompt's; two decode steps follow it
+DECODE_STEPS = 2  # the first counts as the prompt's, the second is timed as a decode step
 _OPTIONS = ("precision", "kv_precision", "tensor_parallel", "pipeline_parallel", "prefill_chunk")
 _WORDS = {"tensor_parallel": "tp", "pipeline_parallel": "pp"}
 

@@ -1,0 +1,51 @@
+"""The batch that yields the most tokens: how many sequences fit, and how many still get theirs in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+LARGEST_BATCH = 16384
+MOST_TRIES = 4
+CLOSE = 0.9  # a batch that takes this share of the limit, or the next size above it, is not refined
+
+
+def batch_sizes(n_stages: int) -> list[int]:
+    """Return sizes worth trying, two an octave; above the number of stages that users fill, multiples of it."""
+    sizes = {size for k in range(1, LARGEST_BATCH.bit_length()) for size in (1 << k - 1, 3 << k - 1)}
+    sizes |= {n_stages * size for size in sizes}
+    return sorted(size for size in sizes if size <= LARGEST_BATCH and (size <= n_stages or size % n_stages == 0))
+
+
+def largest_that(fits: Callable[[int], bool], sizes: list[int]) -> int:
+    """Return the index of the largest size that fits, where all smaller ones do; -1 if none does."""
+    low, high = -1, len(sizes)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(sizes[middle]) else (low, middle)
+    return low
+
+
+def best_batch(time_s: Callable[[int], float], sizes: list[int], limit_s: float) -> int | None:
+    """Return the size with the most tokens a second (size / time) among those tried that keep the limit; None if even
+    the first does not.
+
+    Tried are the first, the largest, and sizes in between where a straight line through what is known meets the limit.
+    """
+    known = {0: time_s(sizes[0])}
+    if known[0] > limit_s:
+        return None
+    if len(sizes) > 1:
+        known[len(sizes) - 1] = time_s(sizes[-1])
+    for _ in range(MOST_TRIES - len(known)):
+        low = max(index for index, time in known.items() if time <= limit_s)
+        above = [index for index, time in known.items() if time > limit_s]
+        if not above or min(above) - low < 2 or known[low] > CLOSE * limit_s:
+            break
+        high = min(above)
+        slope = (known[high] - known[low]) / (sizes[high] - sizes[low])
+        wanted = sizes[low] + (limit_s - known[low]) / slope
+        index = max(index for index in range(len(sizes)) if sizes[index] <= wanted)
+        index = min(max(index, low + 1), high - 1)
+        known[index] = time_s(sizes[index])
+    kept = [index for index, time in known.items() if time <= limit_s]
+    return sizes[max(kept, key=lambda index: sizes[index] / known[index])]
