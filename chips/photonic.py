@@ -4,18 +4,20 @@ digitised; everything else is digital, and weights come from a host's memory."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dieshot.chips.mapping.photonic.lower import joined, operator_key, plans, refuse, useful_macs
 from dieshot.chips.mapping.photonic.machine import PhotonicMachine, Plan
 from dieshot.chips.parameters.photonic import OPERAND_BITS, PhotonicParameters, check_feasible, formats_of
 from dieshot.chips.parameters.power import watts
+from dieshot.chips.parts.activity import waiting_for_links
 from dieshot.chips.parts.photonic.die import ProgramRun, run_program
 from dieshot.chips.parts.photonic.lines import components
 from dieshot.chips.parts.photonic.link_budget import effective_bits
-from dieshot.chips.parts.photonic.log import cut_repeating
+from dieshot.chips.parts.photonic.log import N_CORE, N_SHARED, OPTICS, cut_repeating
 from dieshot.chips.parts.photonic.timing import timing_of
-from dieshot.simulator.engine.cell import Cell, ComponentSpec
+from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import Chip, OperatorOutcome
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
@@ -25,6 +27,7 @@ from dieshot.traces.operator import Operator
 
 QUIET = "quiet"
 MIB = 1 << 20
+FAR = 2  # times the least bound: beyond, a plan is not simulated
 
 
 class Photonic(Chip[str]):
@@ -129,8 +132,14 @@ class Photonic(Chip[str]):
         return None, state
 
     def alongside(self, cell: Cell, operator: Operator, state: str) -> tuple[Cell, str]:
-        """A collective needs nothing of the chip; see Chip."""
-        return cell, state
+        """Add the optics' waiting for the links to a collective; see Chip."""
+        key = ("alongside", cell.key)
+        if key not in self._cells:
+            lines = [N_SHARED + N_CORE * core + OPTICS for core in range(self.parameters.cores)]
+            activity = Activity.joined(waiting_for_links(lines, cell.duration_fs), cell.activity)
+            merged = replace(cell, key=key, activity=activity, fj_per_amount=self._energies() | cell.fj_per_amount)
+            self._cells[key] = (merged,)
+        return self._cells[key][0], state
 
     @property
     def local_costs(self) -> LocalCosts:
@@ -145,11 +154,15 @@ class Photonic(Chip[str]):
         return run_program(self.timing, program, p.array.rows * p.array.columns, p.accumulator.ops_per_sum, record)
 
     def _choose(self, operator: Operator) -> Plan:
-        """Return the fastest of the plans worth simulating, each by itself on a quiet chip."""
+        """Return the fastest of the plans worth simulating, each by itself on a quiet chip; those whose bound is far
+        above another's are not."""
         refuse(self.machine, operator)
         key = operator_key(self.machine, operator)
         if key not in self._chosen:
             found = plans(self.machine, operator)
+            if len(found) > 1:
+                bounds = [self.machine.bound_fs(plan) for plan in found]
+                found = [plan for plan, bound in zip(found, bounds, strict=True) if bound <= FAR * min(bounds)]
             times = [self._run((operator,), (plan,), False).ends_fs[-1] for plan in found] if len(found) > 1 else [0]
             self._chosen[key] = found[times.index(min(times))]
         return self._chosen[key]

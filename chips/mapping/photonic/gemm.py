@@ -61,10 +61,13 @@ def most_vectors(machine: PhotonicMachine, columns: int) -> int:
 
 
 def weights_written(machine: PhotonicMachine, product: Product) -> Iterator[Draft]:
-    """Yield the steps of written weights: stripes of columns side by side on the arrays, down the depth in tiles."""
+    """Yield the steps of written weights: stripes of columns side by side on the arrays, down the depth in tiles; a
+    tile that holds the whole depth may hold more stripes, one after the other."""
+    abreast = machine.columns * machine.p.cores
+    whole = machine.p.software.tile * 8 // (abreast * product.depth * product.bits)
     for vectors in pieces(product.vectors, most_vectors(machine, product.columns)):
-        for width in pieces(product.columns, machine.columns * machine.p.cores):
-            deep = tile_depth(machine, width, product)
+        for width in pieces(product.columns, abreast * max(1, whole)):
+            deep = product.depth if whole > 1 else tile_depth(machine, width, product)
             for depth in pieces(product.depth, deep):
                 spilled = product.spilled * vectors * depth // (product.vectors * product.depth)
                 runs = block_runs(machine, vectors, width, depth)
@@ -79,12 +82,14 @@ def tile_depth(machine: PhotonicMachine, width: int, product: Product) -> int:
 
 
 def rows_written(machine: PhotonicMachine, product: Product) -> Iterator[Draft]:
-    """Yield the steps of written rows: every array has another part of the depth, and weights pass as vectors."""
+    """Yield the steps of written rows: every array has another part of the depth, and weights pass as vectors; a tile
+    may hold all vectors of more parts, one after the other."""
     cores, tile = machine.p.cores, machine.p.software.tile
     for width in pieces(product.vectors, machine.columns * cores):
         stripes = -(-width // machine.columns)
-        deep = machine.rows * max(1, cores // stripes)
+        abreast = machine.rows * max(1, cores // stripes)
         for columns in pieces(product.columns, max(1, machine.p.sram.sums // (SUM_BYTES * width))):
+            deep = max(1, tile * 8 // (columns * abreast * product.bits)) * abreast
             for depth in pieces(product.depth, deep):
                 length = max(1, tile * 8 // (depth * product.bits))
                 for number, vectors in enumerate(pieces(columns, length)):
@@ -96,20 +101,21 @@ def rows_written(machine: PhotonicMachine, product: Product) -> Iterator[Draft]:
 def block_runs(machine: PhotonicMachine, vectors: int, width: int, depth: int, write: bool = True) -> Rows:
     """Return the runs of one tile: each stripe of columns has arrays of its own, which share the depth.
 
-    More stripes than arrays take turns.
+    More stripes than arrays take turns; like blocks of an array follow each other.
     """
     cores = machine.p.cores
     stripes = pieces(width, machine.columns)
     sharing = max(1, cores // len(stripes))
     whole, edge = divmod(depth, machine.rows)
-    runs = []
+    alike: dict[tuple[int, int, int], int] = {}
     for number, columns in enumerate(stripes):
         first = number * sharing % cores
         for position in range(sharing):
             count = whole // sharing + (position < whole % sharing)
             if count:
-                runs.append(machine.run(first + position, vectors, count, machine.rows, columns, write))
+                run = (first + position, machine.rows, columns)
+                alike[run] = alike.get(run, 0) + count
         if edge:
-            last = first + whole % sharing
-            runs.append(machine.run(last, vectors, 1, edge, columns, write))
-    return stacked(runs)
+            run = (first + whole % sharing, edge, columns)
+            alike[run] = alike.get(run, 0) + 1
+    return stacked([machine.run(core, vectors, n, rows, cols, write) for (core, rows, cols), n in alike.items()])

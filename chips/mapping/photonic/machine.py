@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dieshot.chips.parameters.photonic import PhotonicParameters
 from dieshot.chips.parts.photonic.program import NONE, PhotonicTiming, Step, no_runs
-from dieshot.kernels.photonic import N_RUN
+from dieshot.kernels.photonic import CORE, COUNT, N_RUN, SETTLE, VECTORS, WRITE
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.traces.dtype import DTYPE_BITS
 
@@ -103,6 +103,15 @@ class PhotonicMachine:
                 Step(0, load, draft.gated, hold, draft.runs, draft.streamed, draft.after, fs, ops, draft.store)
             )
         return Plan(name, tuple(steps))
+
+    def bound_fs(self, plan: Plan) -> int:
+        """Return what a plan takes at least: of arrays, lanes and host the one that is busy longest."""
+        runs = np.concatenate([step.runs for step in plan.steps])
+        busy = runs[:, VECTORS] * self.timing.issue_fs + runs[:, SETTLE]
+        each = np.maximum(busy, runs[:, WRITE]) if self.timing.buffers == 2 else busy + runs[:, WRITE]
+        arrays = np.bincount(runs[:, CORE], weights=(runs[:, COUNT] * each).astype(np.float64))
+        host = sum(step.load + step.store for step in plan.steps) * FS_PER_SECOND // self.host_bytes_per_s
+        return max(int(arrays.max(initial=0.0)), sum(step.vector_fs for step in plan.steps), host)
 
     def value_bits(self, dtype: str) -> int:
         """Return the bits of a value in SRAM."""
