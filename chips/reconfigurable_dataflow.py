@@ -66,7 +66,7 @@ class ReconfigurableDataflow(Chip[Handover]):
         """Learn the links and how many sockets a stage has; see Chip."""
         self._link = link
         own = len(lines(self.machine, self.hbm, self.ddr))
-        self._fabric = choose_fabric(link, self.local_costs, own, link.max_chips, group)
+        self._fabric = choose_fabric(link, self.local_costs, own, link.laid_for or link.max_chips, group)
         self._cells.clear()
 
     @property
@@ -186,7 +186,7 @@ class ReconfigurableDataflow(Chip[Handover]):
             hbm=self.hbm,
             room_bytes=stream_room(p),
             transfer_bytes=p.agcu.transfer,
-            under_way=p.agcu.under_way,
+            under_way=p.agcu.window // p.agcu.transfer,
             credit_fs=self.clock.fs(p.agcu.credit),
             width=p.mesh.width,
             start_fs=p.program.start,

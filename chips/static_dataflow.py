@@ -19,7 +19,7 @@ from dieshot.chips.parts.static.die import run_program
 from dieshot.chips.parts.static.log import Lines, cut_program
 from dieshot.chips.parts.static.part import ScheduleViolation
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import Chip, InfeasibleError, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.simulator.params import LinkParameters
@@ -56,6 +56,9 @@ class StaticDataflow(Chip[str]):
 
     def attach(self, link: LinkParameters, group: int) -> None:
         """Learn the links and how many chips a stage has; see Chip."""
+        if link.topology != "mesh" or link.shape is not None:
+            expected = "mesh without a shape: links from every chip to those of its node, kept to a schedule"
+            raise InfeasibleError("fabric.topology", link.topology, expected)
         self._link = link
         self._use(machine_of(self.parameters, link, group))
 
@@ -175,7 +178,7 @@ class StaticDataflow(Chip[str]):
             "stream": energy.stream_hop,
             "install": energy.install,
             "permute": energy.permute,
-            "link": round(energy.c2c * 8 / 2),  # half at each end
+            "link": round((self._link.energy if self._link else energy.c2c) * 8 / 2),  # half at each end
         }
 
     def _refuse(self, operator: Operator) -> None:

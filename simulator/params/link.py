@@ -68,7 +68,7 @@ class LinkParameters(Schema):
     buffers that long messages pass, filled once before the links are busy, and its time to begin. energy: per bit
     moved from chip to chip, in switches too. laser_power: of one link of one chip, whether it sends or not. layers:
     what rate and hop_latency are made of, where that is told. replaces: the links that the system has by itself, where
-    these stand in for them.
+    these stand in for them. laid_for: chips of the system that links of free wiring are laid for.
     """
 
     name: str
@@ -91,3 +91,4 @@ class LinkParameters(Schema):
     laser_power: Milliwatts | None = None
     layers: LayerParameters | None = None
     replaces: str | None = None
+    laid_for: int | None = None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
+from dieshot.simulator.engine.cell import ComponentSpec
 from dieshot.simulator.errors import InputError, listed
 from dieshot.simulator.params import Document, LinkParameters, Resolved, find_document, list_names, resolve
 
+LASERS = "link_laser"
+LASER_CYCLE_FS = 10**6  # a milliwatt is a whole number of fJ in it
+FJ_PER_MW_CYCLE = LASER_CYCLE_FS // 1000
 NONE = "none"  # what links replace where a system has none by itself
 # What is the library's of a chip, fitted with its own links, and stays when others join it.
 LIBRARY = ("read_window", "staging_buffer", "staging_setup")
@@ -31,21 +34,30 @@ def standing_in(fabric: Document, own: Document | None) -> Document:
     return replace(fabric, data=data, sources=dict(own.sources) | dict(fabric.sources))
 
 
-def refuse_unfit(link: Resolved[LinkParameters], system: str, n_chips: int, chip: Any) -> None:
-    """Raise InputError where links cannot join the chips of a system: too many, one only, or not theirs to choose."""
+def laid(fabric: Document, n_chips: int) -> Document:
+    """Return links as they are laid for so many chips, where that is free."""
+    wiring = fabric.data.get("wiring")
+    free = isinstance(wiring, Mapping) and wiring.get("value") == "free"
+    return replace(fabric, data=dict(fabric.data) | {"laid_for": n_chips}) if free else fabric
+
+
+def laser_lines(link: LinkParameters | None, parts_of_chip: int) -> list[ComponentSpec]:
+    """Return the line of the log for the lasers of a chip's links, sending or not; none where there is no light.
+
+    Of a chip in several parts each has its share.
+    """
+    if link is None or not link.laser_power:
+        return []
+    burnt_fj = FJ_PER_MW_CYCLE * link.laser_power // parts_of_chip
+    return [ComponentSpec("link/laser", LASERS, LASER_CYCLE_FS, "byte", 0, burnt_fj, link.n_links)]
+
+
+def refuse_unfit(link: Resolved[LinkParameters], system: str, n_chips: int) -> None:
+    """Raise InputError where links cannot join the chips of a system: too many for them, or one only."""
     name, most = link.parameters.plains["name"], link.record("max_chips").value
-    if link.parameters.plains.get("replaces") is not None:
-        if chip.collectives_inside:
-            raise InputError(
-                f"the chips of {system} send by a program of their own, over links made for it",
-                file="--set",
-                key="fabric",
-                value=name,
-                expected="changes to the system's own links, such as fabric.rate=*2",
-            )
-        if n_chips == 1:
-            expected = "a system with several chips"
-            raise InputError(f"{system} is one chip", file="--set", key="fabric", value=name, expected=expected)
+    if n_chips == 1 and link.parameters.plains.get("replaces") is not None:
+        expected = "a system with several chips"
+        raise InputError(f"{system} is one chip", file="--set", key="fabric", value=name, expected=expected)
     if n_chips > int(most):
         problem = f"the links {name} join at most {most} chips, {system} has {n_chips}"
         raise InputError(problem, key="fabric", value=name, expected=listed(_wide_enough(n_chips)))

@@ -122,7 +122,7 @@ class Ledger:
     def __post_init__(self) -> None:
         setup = self.over.setup
         fabric = setup.fabric.components() if setup.fabric else ()
-        self.specs = [*setup.chip.components(), *fabric]
+        self.specs = [*setup.chip.components(), *fabric, *setup.lasers]
         peaks = dict(setup.chip.peaks())
         if setup.fabric_parameters is not None:
             link = setup.fabric_parameters.values

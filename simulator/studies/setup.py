@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dieshot.simulator.engine.cell import ComponentSpec
 from dieshot.simulator.engine.chip import Chip, InfeasibleError
 from dieshot.simulator.engine.fabric import Fabric
 from dieshot.simulator.engine.machine import Machine
@@ -25,7 +26,7 @@ from dieshot.simulator.params import (
     parse_overrides,
     resolve,
 )
-from dieshot.simulator.studies.joining import refuse_unfit, standing_in
+from dieshot.simulator.studies.joining import laid, laser_lines, refuse_unfit, standing_in
 
 DEFAULT_COSTS = "data-centre"
 
@@ -78,12 +79,25 @@ class SystemSetup:
         link = self.fabric_parameters.values if self.fabric_parameters else None
         fabric = None
         if link is not None and chip.collectives_inside:
-            chip.attach(link, group)
+            self._attach(chip, link, group)
         elif link is not None:
             module = importlib.import_module("dieshot.chips.parts.links.fabric_choice")
             n_chips = self.chips_per_replica
             fabric = module.choose_fabric(link, chip.local_costs, len(chip.components()), n_chips, group)
         return replace(self, chip=chip, fabric=fabric, stages_on_chip=stages_on_chip)
+
+    def _attach(self, chip: Chip[Any], link: LinkParameters, group: int) -> None:
+        try:
+            chip.attach(link, group)
+        except InfeasibleError as error:
+            problem = f"the chips of {self.name} cannot be joined by {link.name}"
+            raise InputError(problem, key=error.key, value=error.value, expected=error.expected) from None
+
+    @property
+    def lasers(self) -> list[ComponentSpec]:
+        """The line of the log for the lasers of a chip's links, if they have any."""
+        link = self.fabric_parameters.values if self.fabric_parameters else None
+        return laser_lines(link, self.stages_on_chip)
 
     def machine(self, group: int, micro_batches: int) -> Machine:
         """Return the machine level for stages of `group` ranks; of a setup that is placed."""
@@ -142,9 +156,10 @@ def _build(
     fabric_overrides = overrides_of(overrides, "fabric")
     if fabric is None and fabric_overrides:
         raise fabric_overrides[0].refuse(f"the system {system.values.name} has no fabric")
-    fabric_parameters = resolve(fabric, LinkParameters, fabric_overrides) if fabric else None
+    n_chips = system.values.n_chips // (system.values.partition.data_parallel or 1)
+    fabric_parameters = resolve(laid(fabric, n_chips), LinkParameters, fabric_overrides) if fabric else None
     if fabric_parameters is not None:
-        refuse_unfit(fabric_parameters, system.values.name, system.values.n_chips, architecture)
+        refuse_unfit(fabric_parameters, system.values.name, system.values.n_chips)
     try:
         built: Chip[Any] = architecture(chip_parameters.values)
     except InfeasibleError as error:

@@ -12,6 +12,7 @@ from dieshot.chips.parts.links.fabric_choice import choose_fabric
 from dieshot.simulator.engine.clock import transfer_fs
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.params import LinkParameters, Resolved, find_document, resolve
+from dieshot.simulator.studies.joining import laser_lines
 from dieshot.simulator.studies.links import links
 from dieshot.simulator.studies.micro.link import link
 from dieshot.traces.make import make_operator
@@ -123,10 +124,12 @@ def test_lasers_burn_what_a_bit_at_full_rate_is_told_to_take(name: str) -> None:
     assert p is not None and p.laser_energy is not None and v.laser_power is not None
     n_wires = 2 if v.topology == "switch" else 1
     assert v.laser_power == pytest.approx(n_wires * p.laser_energy * 8 * v.rate * 1e-12, abs=0.5)
-    (line,) = (each for each in choose_fabric(v, NO_COSTS, 0, 2, 1).components() if each.kind == "link_laser")
-    watts = line.static_fj_per_cycle * line.count / line.clock_period_fs
-    assert watts == pytest.approx(v.n_links * v.laser_power / 1000)
-    assert line.peak_amount_per_cycle == 0
+    for parts in (1, 4, 32):
+        (line,) = laser_lines(v, parts)
+        watts = line.static_fj_per_cycle * line.count / line.clock_period_fs
+        assert parts * watts == pytest.approx(v.n_links * v.laser_power / 1000, rel=1e-3)
+        assert (line.kind, line.peak_amount_per_cycle) == ("link_laser", 0)
+    assert laser_lines(None, 1) == []
 
 
 def test_links_side_by_side() -> None:

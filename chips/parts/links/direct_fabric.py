@@ -12,7 +12,6 @@ import simpy
 from dieshot.chips.parts.links.collective import Collective, EndpointCosts, LinkNetwork
 from dieshot.chips.parts.links.fabric import FLAG_BYTES, FLIT_BYTES, LONGEST_FS
 from dieshot.chips.parts.links.lane_activity import Carried, LaneActivity
-from dieshot.chips.parts.links.laser import laser_lines
 from dieshot.chips.parts.links.schedule import Plan, Transfer
 from dieshot.kernels.collective import MIB
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
@@ -164,14 +163,13 @@ class DirectFabric(Fabric):
         """Return the algorithms of an all-reduce (`reduces`) or an all-gather in a group that are worth a trial."""
 
     def components(self) -> Sequence[ComponentSpec]:
-        """Return a line for each lane (what a chip sends there), and lasers."""
+        """Return a line for each lane: what a chip sends there."""
         n = self.n_links_a_lane
         clock = Clock.from_hz(max(1, self.bytes_per_s // n // FLIT_BYTES))
-        lanes = [
+        return [
             ComponentSpec(f"link/{name}", "link", clock.period_fs, "byte", FLIT_BYTES * n, count=n)
             for name in self.wiring.lane_names
         ]
-        return lanes + laser_lines(self.parameters)
 
     def carry_out(self, operator: Operator, group: int, record: bool = True) -> Cell:
         """Simulate a collective, or what every rank of a stage sends to its peer; see Fabric."""

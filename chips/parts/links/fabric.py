@@ -10,7 +10,6 @@ import numpy as np
 import simpy
 
 from dieshot.chips.parts.activity import ActivityLog, Rows
-from dieshot.chips.parts.links.laser import laser_lines
 from dieshot.kernels.link import MIB, reduce_in_switch, send_messages
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
 from dieshot.simulator.engine.chip import UnsupportedError
@@ -224,14 +223,13 @@ class SwitchedFabric(Fabric):
         self._cells: dict[Hashable, Cell] = {}
 
     def components(self) -> Sequence[ComponentSpec]:
-        """Return egress and ingress (the links of a chip are striped and act alike), and lasers."""
+        """Return egress and ingress: the links of a chip are striped and act alike."""
         p = self.parameters
         clock = Clock.from_hz(int(p.rate * p.protocol_efficiency) // FLIT_BYTES)
-        sides = [
+        return [
             ComponentSpec(f"link/{side}", "link", clock.period_fs, "byte", FLIT_BYTES * p.n_links, count=p.n_links)
             for side in ("egress", "ingress")
         ]
-        return sides + laser_lines(p)
 
     def carry_out(self, operator: Operator, group: int, record: bool = True) -> Cell:
         """Simulate a collective; see Fabric."""
