@@ -66,17 +66,17 @@ class MemoryUnit(Schema):
 
 
 class AddressUnits(Schema):
-    """The AGCUs of a chip: transfer: what one of them asks for at a time; under_way: transfers of all of them that may
-    be unanswered. credit: from a buffer's emptying to the next transfer into it."""
+    """The AGCUs of a chip. transfer: what one of them asks for at a time; window: bytes that all of them may have asked
+    for and not got yet. credit: from a buffer's emptying to the next transfer into it."""
 
     transfer: Bytes
-    under_way: Count
+    window: Bytes
     credit: Cycles
 
 
 class Ddr(Schema):
     """The second tier. model_switch: whether a run begins with the model there, and its weights are first copied to the
-    HBM. transfer, under_way: as of AddressUnits, of that copy. chunk: of a copy, what is asked for before all of it
+    HBM. transfer, window: as of AddressUnits, of that copy. chunk: of a copy, what is asked for before all of it
     must be there. set_up: of a copy, before its first byte."""
 
     capacity: Bytes
@@ -85,7 +85,7 @@ class Ddr(Schema):
     interleave: Bytes
     queue: Count
     transfer: Bytes
-    under_way: Count
+    window: Bytes
     chunk: Bytes
     set_up: Femtoseconds
     memory: MemoryParameters
@@ -168,6 +168,12 @@ def check_feasible(p: ReconfigurableDataflowParameters) -> None:
         least = chase_latency_fs(memory)
         if idle_fs <= least:
             raise InfeasibleError(key, idle_fs, f"more than the DRAM's {least} fs")
+    for key, window, transfer in (
+        ("agcu.window", p.agcu.window, p.agcu.transfer),
+        ("ddr.window", p.ddr.window, p.ddr.transfer),
+    ):
+        if window < transfer:
+            raise InfeasibleError(key, window, f"a transfer's {transfer} bytes at least")
     if stream_room(p) < 4 * max(p.program.stream_tile, p.agcu.transfer):
         least = 4 * max(p.program.stream_tile, p.agcu.transfer)
         raise InfeasibleError("pmu.stream_share", p.pmu.stream_share, f"room for {least} bytes at least")

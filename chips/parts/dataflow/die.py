@@ -145,7 +145,7 @@ class Die:
                     carried.append((start, start + cell.duration_fs))
                     moved = cell.activity
                     cells.append(replace(moved, start_fs=moved.start_fs + start, end_fs=moved.end_fs + start))
-        rows = [strip_rows(region, logs, carried, end_fs)]
+        rows = [strip_rows(region, logs, carried, self._begin_fs(before), end_fs)]
         for line, amounts in self._amounts(region).items():
             parts = []
             for log, amount in zip(logs, amounts, strict=True):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dieshot.chips.mapping.dataflow.stage import Region
 from dieshot.simulator.engine.cell import (
     BUSY,
+    STALL_LAUNCH,
     STALL_LINK,
     STALL_MEMORY,
     STALL_OPERAND,
@@ -29,13 +30,15 @@ class StageLog:
     starved: Sequence[tuple[int, int]]
 
 
-def strip_rows(region: Region, logs: Sequence[StageLog], links: Sequence[tuple[int, int]], end_fs: int) -> Rows:
+def strip_rows(
+    region: Region, logs: Sequence[StageLog], links: Sequence[tuple[int, int]], begin_fs: int, end_fs: int
+) -> Rows:
     """Return the rows of the strips, one line each from 0: work with its MACs, else what holds the pipeline up.
 
     A stage at rest waits for operands while any other works, for links while they carry a collective and nobody works,
-    for memory while a stage lacks nothing but its stream.
+    for memory while a stage lacks nothing but its stream, and up to `begin_fs` for the launch.
     """
-    times, states = _front(logs, links, end_fs)
+    times, states = _front(logs, links, begin_fs, end_fs)
     parts = []
     for stage, log in zip(region.stages, logs, strict=True):
         first, n = stage.strips
@@ -62,18 +65,19 @@ def shares(total: int, lengths: Rows) -> Rows:
     return np.diff(done, prepend=0)
 
 
-def _front(logs: Sequence[StageLog], links: Sequence[tuple[int, int]], end_fs: int) -> tuple[Rows, Rows]:
+def _front(logs: Sequence[StageLog], links: Sequence[tuple[int, int]], begin_fs: int, end_fs: int) -> tuple[Rows, Rows]:
     """Return times at which what holds the pipeline up changes, from 0 to the end, and the state from each to the
     next."""
     working = np.array([each for log in logs for each in log.busy], np.int64).reshape(-1, 2)
     starved = np.array([each for log in logs for each in log.starved], np.int64).reshape(-1, 2)
     carrying = np.array(links, np.int64).reshape(-1, 2)
-    bounds = [np.array([0, end_fs], np.int64), *(part.ravel() for part in (working, starved, carrying))]
+    bounds = [np.array([0, begin_fs, end_fs], np.int64), *(part.ravel() for part in (working, starved, carrying))]
     times = np.unique(np.clip(np.concatenate(bounds), 0, end_fs))
     n = len(times) - 1
     some = [_covered(part, times, n) for part in (working, carrying, starved)]
-    states = np.where(some[0], STALL_OPERAND, np.where(some[1], STALL_LINK, np.where(some[2], STALL_MEMORY,
-                                                                                      STALL_OPERAND)))  # fmt: skip
+    states = np.select(
+        [times[:-1] < begin_fs, *some], [STALL_LAUNCH, STALL_OPERAND, STALL_LINK, STALL_MEMORY], STALL_OPERAND
+    )
     kept = np.concatenate(([True], states[1:] != states[:-1])) if n else np.zeros(0, np.bool_)
     return np.concatenate((times[:-1][kept], times[-1:])), states[kept]
 

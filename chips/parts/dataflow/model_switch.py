@@ -16,7 +16,7 @@ def switch_cells(machine: DataflowMachine, hbm: HbmDesign, ddr: HbmDesign, model
     p, clock = machine.p, machine.clock
     first_hbm = p.mesh.columns + N_SHARED
     timing = CopyTiming(
-        clock.period_fs, ddr, hbm, p.ddr.transfer, p.ddr.under_way, first_hbm, first_hbm + hbm.n_pins
+        clock.period_fs, ddr, hbm, p.ddr.transfer, p.ddr.window // p.ddr.transfer, first_hbm, first_hbm + hbm.n_pins
     )  # fmt: skip
     whole, rest = divmod(model_bytes, p.ddr.chunk)
     set_up_fs = clock.fs(clock.ceil_cycles(p.ddr.set_up))
