@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dieshot.chips.parts.links.clique import FullyLinked
 from dieshot.chips.parts.links.collective import Collective, EndpointCosts, LinkNetwork
-from dieshot.chips.parts.links.direct_fabric import LinkTimes
+from dieshot.chips.parts.links.direct_fabric import LinkTimes, Way
 from dieshot.chips.parts.links.fabric import FLAG_BYTES, SwitchedFabric
 from dieshot.chips.parts.links.fabric_choice import choose_fabric
 from dieshot.chips.parts.links.grid import Grid
@@ -152,7 +152,7 @@ def test_a_line_takes_hops_and_pieces(n_chips: int, closed: bool, n_bytes: int) 
     once_us = closed_form_us(n_chips, closed, n_bytes, link_.rate, link_.hop_latency / US)
     gathered = carried_out(fabric, "all_gather", n_bytes, n_chips)
     assert gathered.duration_fs / US == pytest.approx(ready_us + once_us, rel=1e-6)
-    summed = fabric.try_out(operator("all_reduce", n_bytes, n_chips), fabric.grid, "axes")
+    summed = fabric.try_out(operator("all_reduce", n_bytes, n_chips), fabric.grid, Way("axes", fabric.fs_per_mib))
     assert summed.end_fs / US == pytest.approx(ready_us + 2 * once_us, rel=1e-6)
 
 
@@ -297,9 +297,9 @@ def test_a_clique_takes_a_hop_and_a_share_each_way(group: int) -> None:
     assert gathered.duration_fs / US == pytest.approx(ready_us + hop_us + share_us, rel=1e-6)
     part = fabric.part(group)
     assert part is not None
-    summed = fabric.try_out(operator("all_reduce", n_bytes, group), part, "direct")
+    summed = fabric.try_out(operator("all_reduce", n_bytes, group), part, Way("direct", fabric.fs_per_mib))
     assert summed.end_fs / US == pytest.approx(ready_us + 2 * (hop_us + share_us), rel=1e-6)
-    copied = fabric.try_out(operator("all_reduce", n_bytes, group), part, "copies")
+    copied = fabric.try_out(operator("all_reduce", n_bytes, group), part, Way("copies", fabric.fs_per_mib))
     assert copied.end_fs / US == pytest.approx(ready_us + hop_us + group * share_us, rel=1e-6)
     sent = (group - 1) * (40_000 + FLAG_BYTES)
     assert gathered.counters["link_bytes"] == sent == gathered.activity.amount.sum()

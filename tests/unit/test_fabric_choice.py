@@ -18,6 +18,8 @@ from dieshot.simulator.studies.difference import difference
 from dieshot.simulator.studies.links import links
 from dieshot.simulator.studies.replay import replay
 from dieshot.simulator.studies.setup import set_up
+from dieshot.traces.make import make_operator
+from dieshot.traces.work import Formats
 
 FS = 10**15
 FITTING = [each["name"] for each in links() if each["max_chips"] >= 8 and each["name"] != "groq-c2c"]
@@ -179,3 +181,37 @@ def test_more_energy_a_bit_moves_energy_alone(model: str) -> None:
 
 def test_catalog_names_are_those_of_the_documents() -> None:
     assert [each["name"] for each in links()] == list_names("links")
+
+
+def all_reduce_us(n_bytes: int, *sets: str) -> float:
+    fabric = set_up("dgx-h100", sets).placed(8, 1).fabric
+    assert fabric is not None
+    dims = {"elements": n_bytes // 2, "group": 8}
+    operator = make_operator("sum", "all_reduce", dims, Formats("bf16", None, "bf16"), "x")
+    return fabric.carry_out(operator, 8, record=False).duration_fs / 1e9
+
+
+def test_the_library_bounds_direct_links_as_it_does_switched_ones() -> None:
+    """Reads by the window over the round trip; or buffers that are set up and filled; or, for short ones, neither."""
+    lit, n_bytes = "fabric=passage-l200", 1 << 24
+    link = set_up("dgx-h100", [lit]).fabric_parameters
+    assert link is not None
+    hop_us, lane_rate = link.values.hop_latency / 1e9, 2 * link.values.rate * 0.9
+    window = 400_000
+    read_us = 2 * 7 / 8 * n_bytes * 2 * hop_us / window
+    reading = all_reduce_us(n_bytes, lit, f"fabric.read_window={window}B", "fabric.staging_setup=1s")
+    assert read_us < reading < 1.1 * read_us
+    staged = all_reduce_us(n_bytes, lit, f"fabric.read_window={window}B")
+    wire_us = 2 * n_bytes / 8 / lane_rate * 1e6
+    assert 12 + wire_us < staged < reading
+    later = all_reduce_us(n_bytes, lit, f"fabric.read_window={window}B", "fabric.staging_setup=15us")
+    assert later == pytest.approx(staged + 3, abs=0.01)
+    short = all_reduce_us(1 << 12, lit)
+    assert short == all_reduce_us(1 << 12, lit, "fabric.staging_setup=1s", "fabric.read_window=1kB")
+
+
+def test_a_faster_hop_is_all_that_short_messages_gain() -> None:
+    electrical, optical = (all_reduce_us(1 << 12, f"fabric={name}") for name in (OWN, "passage-l200"))
+    hop = {each["name"]: each["hop_latency_s"] * 1e6 for each in links()}
+    assert electrical - optical == pytest.approx(2 * (hop[OWN] - hop["passage-l200"]), rel=0.6)
+    assert electrical > optical

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import simpy
 
 from dieshot.chips.parts.links.collective import Collective, EndpointCosts, LinkNetwork
-from dieshot.chips.parts.links.fabric import FLAG_BYTES, FLIT_BYTES, LONGEST_FS
+from dieshot.chips.parts.links.fabric import FLAG_BYTES, FLIT_BYTES, LONGEST_FS, Staging
 from dieshot.chips.parts.links.lane_activity import Carried, LaneActivity
 from dieshot.chips.parts.links.schedule import Plan, Transfer
-from dieshot.kernels.collective import MIB
+from dieshot.kernels.collective import LARGEST_STEP, MIB
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.engine.clock import Clock, transfer_fs
@@ -27,6 +27,7 @@ MOST_CHUNKS = 4  # in a pipeline: one is added up while others are on the links
 LEAST_PIECE_BYTES = 1 << 16
 SEND_RECV = "send_recv"
 SEND = "push"
+COPIES = "copies"
 
 
 class Wiring(Protocol):
@@ -70,7 +71,13 @@ class DirectRanks(Component):
     """
 
     def __init__(
-        self, env: simpy.Environment, links: LinkTimes, local: LocalCosts, algorithm: str, operator: Operator
+        self,
+        env: simpy.Environment,
+        links: LinkTimes,
+        local: LocalCosts,
+        algorithm: str,
+        operator: Operator,
+        staging_fs: int = 0,
     ) -> None:
         self.wiring: Any = links.wiring
         self.local = local
@@ -79,11 +86,12 @@ class DirectRanks(Component):
         self.network = LinkNetwork(env, links)
         self.carried: list[Carried] = []
         self.algorithm = algorithm
+        self.staging_fs = staging_fs
         super().__init__(env, "ranks")
 
     def run(self) -> Generator[simpy.Event, Any, None]:
         """Carry out the algorithm."""
-        yield self.env.timeout(self.local.launch_fs)
+        yield self.env.timeout(self.local.launch_fs + self.staging_fs)
         yield from self.to_each(FLAG_BYTES, self.wiring.lanes)
         yield from getattr(self, self.algorithm)()
         yield self.env.timeout(self.local.drain_fs)
@@ -111,6 +119,21 @@ class DirectRanks(Component):
             Carried(t.source, lanes[t.source, t.destination], begin_fs, t.bytes)
             for t, begin_fs in zip(plan.transfers, running.begin_fs, strict=True)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """An algorithm and how its data get onto the links: at what rate, and what a library does before."""
+
+    algorithm: str
+    fs_per_mib: int
+    staging_fs: int = 0
+    manner: str = ""
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return f"{self.algorithm} {self.manner}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,18 +207,41 @@ class DirectFabric(Fabric):
             if operator.output_bytes > LONGEST_FS // (4 * part.n_chips) * MIB // self.fs_per_mib:
                 long = f"{operator.kind} of {operator.output_bytes} B"
                 raise UnsupportedError(f"{long} takes longer than 2**62 fs (4,600 s)")
-            names = [SEND] if sends else self.algorithms(operator.kind == "all_reduce", part)
-            best = min((self.try_out(operator, part, name) for name in names), key=lambda trial: trial.end_fs)
+            ways = self.ways([SEND] if sends else self.algorithms(operator.kind == "all_reduce", part), operator, part)
+            best = min((self.try_out(operator, part, way) for way in ways), key=lambda trial: trial.end_fs)
             self._cells[key] = self._cell(operator, group, part, best, record)
         return self._cells[key]
 
-    def try_out(self, operator: Operator, part: Wiring, algorithm: str) -> Trial:
+    def ways(self, algorithms: Sequence[str], operator: Operator, part: Wiring) -> list[Way]:
+        """Return the ways to carry out the algorithms; a library that adds up in steps reads from peers, or stages.
+
+        Reads are bounded by what may be under way over the round trip; buffers are set up and filled once. Copies are
+        written at once.
+        """
+        p = self.parameters
+        plain = [Way(name, self.fs_per_mib) for name in algorithms]
+        if operator.kind != "all_reduce" or (p.read_window is None and p.staging_setup is None):
+            return plain
+        n_ways = len(part.lanes) // part.n_chips
+        reads_fs_per_mib = 2 * p.hop_latency * n_ways * MIB // p.read_window if p.read_window else 0
+        staging = Staging(p.staging_setup or 0, p.staging_buffer or 0)
+        staging_fs = staging.fill_fs(operator.output_bytes, self.fs_per_mib // n_ways)
+        ways = [way for way in plain if way.algorithm == COPIES]
+        for way in plain:
+            if way.algorithm != COPIES:
+                ways.append(replace(way, staging_fs=staging_fs, manner="staged"))
+                if reads_fs_per_mib <= LARGEST_STEP:  # slower ones are no way to go
+                    fs_per_mib = max(self.fs_per_mib, reads_fs_per_mib)
+                    ways.append(replace(way, fs_per_mib=fs_per_mib, manner="reading"))
+        return ways
+
+    def try_out(self, operator: Operator, part: Wiring, way: Way) -> Trial:
         """Carry out one algorithm."""
         env = simpy.Environment()
-        links = LinkTimes(part, self.fs_per_mib, self.parameters.hop_latency)
-        ranks = self.ranks(env, links, self.local, algorithm, operator)
+        links = LinkTimes(part, way.fs_per_mib, self.parameters.hop_latency)
+        ranks = self.ranks(env, links, self.local, way.algorithm, operator, way.staging_fs)
         env.run(until=ranks.process)
-        return Trial(algorithm, int(env.now), ranks.carried)
+        return Trial(way.name, int(env.now), ranks.carried)
 
     def _cell(self, operator: Operator, group: int, part: Wiring, trial: Trial, record: bool) -> Cell:
         duration_fs = -(-trial.end_fs // self.local.period_fs) * self.local.period_fs
