@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dieshot import describe
 from dieshot.chips.mapping.photonic import attention, gemm
 from dieshot.chips.mapping.photonic.lower import attention_shape, plans, useful_macs
 from dieshot.chips.mapping.photonic.machine import pieces
-from dieshot.chips.parts.photonic.log import INPUT_DAC, N_CORE, N_SHARED, OPTICS
+from dieshot.chips.parts.photonic.log import INPUT_DAC, N_CORE, N_SHARED, OPTICS, WEIGHT_DAC
 from dieshot.chips.photonic import QUIET, Photonic
 from dieshot.kernels.photonic import COLUMNS, COUNT, ROWS, VECTORS
+from dieshot.simulator.cli.main import main
 from dieshot.simulator.engine.cell import BUSY, STALL_MEMORY, STALL_OPERAND, Cell
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.errors import InputError
@@ -255,3 +258,30 @@ def test_power_of_a_busy_product_is_the_sum_of_kinds_of_its_own() -> None:
     samples = 4 * 128 * 1e15 / chip().timing.issue_fs * found["busy_utilization"]
     assert found["busy_adc_w"] == pytest.approx(samples * 24e-12, rel=0.03)  # 3 pJ of 8 bits, 24 of 11
     assert np.isclose(found["busy_w"], found["busy_chip_w"] + found["busy_host_memory_w"])
+
+
+@pytest.mark.parametrize("operator", [product(1, 1000, 900), product(300, 300, 300), attend(1, 400), attend(70, 200)])
+def test_writers_and_optics_are_at_work_or_wait_from_the_begin_to_their_last_block(operator: Operator) -> None:
+    a = cell_of(chip(), operator).activity
+    for part in (WEIGHT_DAC, OPTICS):
+        lines = range(N_SHARED + part, N_SHARED + 4 * N_CORE, N_CORE)
+        at_work = [line for line in lines if (a.component == line).any()]
+        assert len(at_work) >= 3  # edges of a small product leave one out
+        for line in at_work:
+            chosen = a.component == line
+            last = (a.end_fs + (a.repeat - 1) * a.period_fs)[chosen].max()
+            covered = ((a.end_fs - a.start_fs) * a.repeat)[chosen].sum()
+            assert covered == last - a.start_fs[chosen].min()
+
+
+def test_what_a_chip_follows_is_described() -> None:
+    found = describe("chips/pace")
+    assert found["effective_bits"] == pytest.approx(chip("pace").budget.bits, abs=0.01)
+    assert found["effective_bits_limited_by"] == "outputs"
+
+
+def test_the_command_tells_what_the_study_finds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["micro", "optics", "pace", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pass_simulated_fs"] == optics("pace")["pass_simulated_fs"]
+    assert main(["micro", "optics", "pace", "--set", "weights.buffers=3"]) == 2
+    assert "expected 1 or 2" in capsys.readouterr().err

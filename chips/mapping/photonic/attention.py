@@ -1,7 +1,7 @@
 """Attention on optical arrays: scores, softmax on the digital lanes, outputs; keys and values are written every time,
 or, with few queries, pass as vectors by queries and probabilities that are written.
 
-Heads go to the arrays in turn, a group of heads a step, so that the scores of the next are made during a softmax.
+A group of heads is a step, shared by all arrays, so that the scores of the next are made during a softmax.
 """
 
 from __future__ import annotations
@@ -118,10 +118,19 @@ def _blocks(n_keys: int, extent: int) -> list[tuple[int, int]]:
     return [(first, min(extent, n_keys - first)) for first in range(0, n_keys, extent)]
 
 
-def _shared(machine: PhotonicMachine, copies: int) -> list[tuple[int, int]]:
-    """Return cores and how many of the heads each takes."""
-    cores = machine.p.cores
-    return [(core, copies // cores + (core < copies % cores)) for core in range(min(cores, copies))]
+def _shared(machine: PhotonicMachine, copies: int, alike: dict[tuple[int, int, int], int]) -> Rows:
+    """Return runs of like blocks (vectors, rows, columns: how many a head), as evenly over all arrays as can be; sums
+    of a head's parts are added behind the converters."""
+    cores, first = machine.p.cores, 0
+    runs = []
+    for (vectors, rows, columns), count in alike.items():
+        each, left = divmod(copies * count, cores)
+        for position in range(cores):
+            n = each + (position < left)
+            if n:
+                runs.append(machine.run((first + position) % cores, vectors, n, rows, columns))
+        first += left
+    return stacked(runs)
 
 
 def _written(
@@ -137,26 +146,14 @@ def _written(
             rows, columns = (part, n) if keys_are_columns else (n, part)
             if seen:
                 alike[seen, rows, columns] = alike.get((seen, rows, columns), 0) + 1
-    return stacked(
-        [
-            machine.run(core, seen, n * count, rows, columns)
-            for core, n in _shared(machine, copies)
-            for (seen, rows, columns), count in alike.items()
-        ]
-    )
+    return _shared(machine, copies, alike)
 
 
 def _streamed(machine: PhotonicMachine, copies: int, width: int, depth: int, vectors: int) -> Rows:
     """Return the runs of queries or probabilities that are written (columns: rows of a group, depth), by which cached
     vectors pass."""
-    alike: dict[tuple[int, int], int] = {}
+    alike: dict[tuple[int, int, int], int] = {}
     for columns in pieces(width, machine.columns):
         for rows in pieces(depth, machine.rows):
-            alike[rows, columns] = alike.get((rows, columns), 0) + 1
-    return stacked(
-        [
-            machine.run(core, vectors, n * count, rows, columns)
-            for core, n in _shared(machine, copies)
-            for (rows, columns), count in alike.items()
-        ]
-    )
+            alike[vectors, rows, columns] = alike.get((vectors, rows, columns), 0) + 1
+    return _shared(machine, copies, alike)

@@ -57,8 +57,8 @@ def run_program(
     end_fs = max(sequencer.ends_fs[-1], host.stored_fs)
     end_fs = -(-end_fs // timing.period_fs) * timing.period_fs
     lit = np.zeros(len(program.issue_fs), np.int64)
-    for number, _, runs, _ in cores.passes:
-        lit[program.steps[number].operator] += int((runs[:, VECTORS] * runs[:, COUNT]).sum())
+    for each in cores.passes:
+        lit[program.steps[each.step].operator] += int((each.runs[:, VECTORS] * each.runs[:, COUNT]).sum())
     activity = Activity.empty()
     if record:
         parts = [lane.activity(end_fs) for lane in lanes]

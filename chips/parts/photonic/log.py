@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dieshot.chips.parts.photonic.program import PhotonicProgram, PhotonicTiming, Rows
+from dieshot.chips.parts.photonic.program import Pass, PhotonicProgram, PhotonicTiming, Rows
 from dieshot.kernels.photonic import (
     COLUMNS,
     CORE,
     COUNT,
-    END,
     FREE,
     INTERVAL,
     N_RUN,
@@ -44,7 +43,6 @@ WEIGHT_DAC, INPUT_DAC, OPTICS, ADC, ACCUMULATOR, SRAM, N_CORE = range(7)
 SUM_BYTES = 8  # a partial sum of 4 bytes, read and written
 
 Column = NDArray[np.int64]
-Passes = Sequence[tuple[int, int, Rows, Rows]]
 
 
 @dataclass(slots=True)
@@ -93,22 +91,26 @@ class _Intervals:
 
 
 def core_activity(
-    timing: PhotonicTiming, n_cells: int, sum_ops: float, program: PhotonicProgram, passes: Passes
+    timing: PhotonicTiming, n_cells: int, sum_ops: float, program: PhotonicProgram, passes: Sequence[Pass]
 ) -> Activity:
     """Return what the arrays and what belongs to each did. n_cells: of an array, all lit by every vector."""
     if not passes:
         return Activity.empty()
-    n_runs = [len(runs) for _, _, runs, _ in passes]
-    runs: Rows = np.concatenate([runs for _, _, runs, _ in passes]).reshape(-1, N_RUN)
-    times: Rows = np.concatenate([times for *_, times in passes]).reshape(-1, N_TIMES)
-    loaded = np.repeat(np.array([fs for _, fs, _, _ in passes], np.int64), n_runs)
-    bits_of = [program.operand_bits[program.steps[number].operator] for number, *_ in passes]
-    bits = np.repeat(np.array(bits_of, np.int64), n_runs)
+    runs: Rows = np.concatenate([each.runs for each in passes]).reshape(-1, N_RUN)
+    times: Rows = np.concatenate([each.times for each in passes]).reshape(-1, N_TIMES)
+    steps = [program.steps[each.step] for each in passes]
+    told = [
+        (each.loaded_fs, each.weights_fs, step.load > 0 and not step.streamed, program.operand_bits[step.operator])
+        for each, step in zip(passes, steps, strict=True)
+    ]
+    n_runs = [len(each.runs) for each in passes]
+    loaded, weights, from_host, bits = np.repeat(np.array(told, np.int64), n_runs, axis=0).T
     line = N_SHARED + N_CORE * runs[:, CORE]
     vectors, rows, columns = runs[:, VECTORS], runs[:, ROWS], runs[:, COLUMNS]
     written = np.where(runs[:, WRITE] > 0, rows * columns, 0)
     found = _Intervals()
     _write(found, line + WEIGHT_DAC, runs, times, written)
+    _wait_to_write(found, line + WEIGHT_DAC, runs, times, weights, from_host > 0)
     _wait(found, timing, line + OPTICS, runs, times, loaded)
     sums = (vectors * columns * sum_ops).astype(np.int64)
     moved = vectors * (rows * bits // 8 + columns * SUM_BYTES) + 2 * written * bits // 8
@@ -138,6 +140,23 @@ def _write(found: _Intervals, line: Column, runs: Rows, times: Rows, amount: Col
     found.add(line, third + write, interval - write, STALL_CREDIT, 0, rest, interval)
 
 
+def _wait_to_write(
+    found: _Intervals, line: Column, runs: Rows, times: Rows, weights: Column, from_host: NDArray[np.bool_]
+) -> None:
+    """Add what the writers wait for between runs: data of the host, or of the operators before, then a free buffer."""
+    count, first = runs[:, COUNT], times[:, WRITE_1]
+    rest = times[:, WRITE_3] + (count - 3) * times[:, INTERVAL]
+    done = np.where(count == 1, first, np.where(count == 2, times[:, WRITE_2], rest)) + runs[:, WRITE]
+    order = np.argsort(line, kind="stable")
+    before = np.zeros(len(runs), np.int64)
+    same = line[order[1:]] == line[order[:-1]]
+    before[order[1:][same]] = done[order[:-1][same]]
+    there = np.clip(weights, before, first)
+    found.once(line, before, there, STALL_MEMORY, from_host)
+    found.once(line, before, there, STALL_BARRIER, ~from_host)
+    found.once(line, there, first, STALL_CREDIT)
+
+
 def _wait(found: _Intervals, timing: PhotonicTiming, line: Column, runs: Rows, times: Rows, loaded: Column) -> None:
     """Add what the optics wait for: the host's data, then weights to be written and settled, then their vectors."""
     busy, count = runs[:, VECTORS] * timing.issue_fs, runs[:, COUNT]
@@ -160,11 +179,6 @@ def _pass(
     busy, one = runs[:, VECTORS] * timing.issue_fs, np.ones(len(runs), np.int64)
     found.add(line, times[:, START_1] + after_fs, busy, BUSY, amount, one, 0 * one)
     found.add(line, times[:, START_2] + after_fs, busy, BUSY, amount, runs[:, COUNT] - 1, times[:, INTERVAL])
-
-
-def last_end_fs(passes: Passes) -> int:
-    """Return when the last vector has left its array."""
-    return max((int(times[:, END].max()) for *_, times in passes), default=0)
 
 
 def cut_repeating(activity: Activity, ends_fs: Sequence[int]) -> list[Activity]:

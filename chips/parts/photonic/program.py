@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,17 @@ class Step:
     vector_fs: int = 0
     ops: int = 0
     store: int = 0
+
+
+class Pass(NamedTuple):
+    """Blocks of a step as they went: when the host's data were in SRAM, and what was to be written (both fs); runs and
+    their times, see kernels.photonic."""
+
+    step: int
+    loaded_fs: int
+    weights_fs: int
+    runs: Rows
+    times: Rows
 
 
 @dataclass(frozen=True, slots=True)

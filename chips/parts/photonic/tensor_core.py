@@ -9,22 +9,19 @@ import numpy as np
 import simpy
 
 from dieshot.chips.parts.photonic.board import Board
-from dieshot.chips.parts.photonic.program import NONE, PhotonicTiming, Rows, Step
+from dieshot.chips.parts.photonic.program import NONE, Pass, PhotonicTiming, Step
 from dieshot.kernels import photonic as block
 from dieshot.simulator.engine.component import Component
 
 
 class TensorCores(Component):
-    """All arrays of a chip; each has blocks of its own, and they are timed together, step by step.
-
-    passes: of every step with blocks, its number, when its weights were in SRAM (fs), runs and their times.
-    """
+    """All arrays of a chip; each has blocks of its own, and they are timed together, step by step, into `passes`."""
 
     def __init__(self, env: simpy.Environment, timing: PhotonicTiming, board: Board) -> None:
         self.timing = timing
         self.board = board
         self.state = np.zeros((timing.n_cores, block.N_STATE), np.int64)
-        self.passes: list[tuple[int, int, Rows, Rows]] = []
+        self.passes: list[Pass] = []
         super().__init__(env, "tensor_core")
 
     def run(self) -> Generator[simpy.Event, Any, None]:
@@ -59,6 +56,6 @@ class TensorCores(Component):
             raise ValueError(
                 f"{self.name}: run {-1 - status} of step {number} is none: {step.runs[-1 - status].tolist()}"
             )
-        self.passes.append((number, loaded_fs if step.load else weights_fs, step.runs, times))
+        self.passes.append(Pass(number, loaded_fs if step.load else weights_fs, weights_fs, step.runs, times))
         last_fs = int(times[:, block.END].max()) - issue_fs  # when the last vector's digits leave
         self.board.passed[number].succeed(last_fs + self.timing.pass_fs)
