@@ -158,7 +158,11 @@ PrefillChunk = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change a parameter, e.g. chip.hbm.pin_rate=9.2Gbps. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a parameter, e.g. chip.hbm.pin_rate=9.2Gbps, or the links: fabric=NAME. Repeatable.",
+    ),
 ]
 Against = Annotated[
     list[str] | None,
