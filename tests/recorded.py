@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from dieshot.simulator.params import find_path
 from dieshot.simulator.studies.result import Run
 from dieshot.simulator.studies.run import run
 from dieshot.simulator.studies.setup import set_up
@@ -66,8 +67,7 @@ def record(
 
     formats: precision, kv_precision, sparsity and density as for a run.
     """
-    config = folder / "config.json"
-    config.write_text(json.dumps(MODEL))
+    config = _model_for(system, folder)
     file = folder / "run.h5"
     asked = {"prompt": PROMPT, "generate": GENERATE, "output": file, **formats}
     done = run(system, str(config), batch=batch, tensor_parallel=tp, pipeline_parallel=pp, **asked)
@@ -75,13 +75,23 @@ def record(
         return Recorded(done, parts_of(system, config, done), tables_of(opened), int(opened.attrs["duration_fs"]), file)
 
 
+def _model_for(system: str, folder: Path) -> Path:
+    """Return the small model, or the only one that the system's chip has in its ROM."""
+    parameters: Any = set_up(system).chip_parameters.values
+    if hasattr(parameters, "rom"):
+        return find_path("models", parameters.rom.model)
+    config = folder / "config.json"
+    config.write_text(json.dumps(MODEL))
+    return config
+
+
 def parts_of(system: str, config: Path, done: Run) -> Partition:
     """Return the partition of a micro-batch that a run must have carried out."""
     told, model = done.summary, load_model_config(config)
-    degrees = Degrees(told["tensor_parallel"], told["pipeline_parallel"])
+    degrees = Degrees(told["tensor_parallel"], told["pipeline_parallel"], told["data_parallel"])
     formats = {key: told[key] for key in ("precision", "kv_precision", "sparsity", "density")}
     formats["chunk"] = told["prefill_chunk"]
-    batch = told["batch"] // told["micro_batches"]
+    batch = told["batch"] // told["micro_batches"] // told["data_parallel"]
     trace: Trace = build_trace(model, batch=batch, prompt=PROMPT, generate=GENERATE, **formats)
     return split(set_up(system), trace, degrees, told["micro_batches"]).parts
 
@@ -101,23 +111,34 @@ def operators_of(parts: Partition, stage: int) -> Iterator[tuple[Any, int]]:
                 yield operator, block.repeat
 
 
+def placements(recorded: Recorded, stage: int) -> Any:
+    """Return how often each cell is placed on one rank of a stage."""
+    tables = recorded.tables
+    here, times = tables["placements/stage"] == stage, np.zeros(len(tables["cells/duration_fs"]), np.int64)
+    np.add.at(times, tables["placements/cell"][here], tables["placements/repeat"][here])
+    return times
+
+
 def placed_sum(recorded: Recorded, stage: int, counter: str) -> int:
     """Sum a counter over all placements of a stage, for one rank."""
-    tables, counters = recorded.tables, recorded.counters()
-    rows = zip(tables["placements/cell"], tables["placements/repeat"], tables["placements/stage"], strict=True)
-    return sum(counters[cell].get(counter, 0) * int(repeat) for cell, repeat, where in rows if where == stage)
+    times = placements(recorded, stage).tolist()
+    return sum(each.get(counter, 0) * n for each, n in zip(recorded.counters(), times, strict=True))
+
+
+def cell_amounts(recorded: Recorded) -> dict[str, Any]:
+    """Return what the log's intervals themselves add up to, by kind of component and cell."""
+    tables, kinds = recorded.tables, np.array(recorded.text("components/kind"))
+    n_intervals = tables["cells/n_intervals"]
+    cell = np.repeat(np.arange(len(n_intervals)), n_intervals)
+    assert (np.cumsum(n_intervals) - n_intervals == tables["cells/first_interval"]).all()
+    work = tables["cells/activity/amount"] * tables["cells/activity/repeat"]
+    found = {kind: np.zeros(len(n_intervals), np.int64) for kind in kinds.tolist()}
+    for kind, sums in found.items():
+        chosen = kinds[tables["cells/activity/component"]] == kind
+        np.add.at(sums, cell[chosen], work[chosen])
+    return found
 
 
 def amounts(recorded: Recorded, stage: int, kind: str) -> int:
     """Sum the log's intervals themselves over all placements of a stage, for one rank."""
-    tables = recorded.tables
-    wanted = np.array([text == kind for text in recorded.text("components/kind")])
-    total = 0
-    rows = zip(tables["placements/cell"], tables["placements/repeat"], tables["placements/stage"], strict=True)
-    for cell, repeat, where in rows:
-        first, n = tables["cells/first_interval"][cell], tables["cells/n_intervals"][cell]
-        one = slice(first, first + n)
-        chosen = wanted[tables["cells/activity/component"][one]]
-        work = tables["cells/activity/amount"][one] * tables["cells/activity/repeat"][one]
-        total += int(work[chosen].sum()) * int(repeat) if where == stage else 0
-    return total
+    return int((cell_amounts(recorded)[kind] * placements(recorded, stage)).sum())

@@ -79,6 +79,11 @@ class StepPlacement:
     run: StepRun
     micro_batch: int = 0
 
+    @property
+    def end_fs(self) -> int:
+        """When the stage was done with the step."""
+        return self.start_fs + self.run.duration_fs
+
 
 StepObserver = Callable[[StepPlacement], None]
 

@@ -29,25 +29,34 @@ class Roofline(NamedTuple):
 
 @dataclass(slots=True)
 class Bounds:
-    """The rooflines of a run added up by stage; `overlapping` operators of a stage bound it only by each resource."""
+    """The rooflines of a run added up by stage; `overlapping` operators of a stage bound it only by each resource.
+
+    _passes: the same of one micro-batch's way through all stages, where chunks of its prompt, which follow each other,
+    count as their average.
+    """
 
     peaks: dict[str, float]
     n_stages: int
     overlapping: bool
     _stages: list[list[float]] = field(init=False)
+    _passes: list[list[float]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._stages = [[0.0] * 4 for _ in range(self.n_stages)]
+        self._passes = [[0.0] * 4 for _ in range(self.n_stages)]
 
-    def add(self, bound: Roofline, stage: int, times: int) -> None:
-        """Count the roofline of an operator that a stage carries out `times` times."""
+    def add(self, bound: Roofline, stage: int, times: int, n_chunks: int = 1) -> None:
+        """Count the roofline of an operator that a stage carries out `times` times, in so many chunks of a prompt."""
         for index, seconds in enumerate((*bound, bound.seconds)):
             self._stages[stage][index] += seconds * times
+            self._passes[stage][index] += seconds * times / n_chunks
 
     def seconds(self, micro_batches: int) -> float:
         """Return what the run takes at least: a micro-batch goes through all stages, and a stage serves all of them."""
-        stages = [max(sums[:3]) if self.overlapping else sums[3] for sums in self._stages]
-        return max(sum(stages) / micro_batches, *stages)
+        stages, passes = (
+            [max(sums[:3]) if self.overlapping else sums[3] for sums in each] for each in (self._stages, self._passes)
+        )
+        return max(sum(passes) / micro_batches, *stages)
 
 
 def roofline(operator: Operator, peaks: Mapping[str, float]) -> Roofline:

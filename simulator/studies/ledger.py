@@ -109,6 +109,7 @@ class Ledger:
     ends_fs: list[int] = field(default_factory=list)
     _patterns: dict[tuple[int, int, str], Pattern] = field(default_factory=dict)
     _laid_out: dict[tuple[int, str], Pattern] = field(default_factory=dict)
+    _together: list[StepPlacement] = field(default_factory=list)
     _placed: list[_Placed] = field(default_factory=list)
     _n_sent: int = 0
     _n_rows: int = 0
@@ -130,7 +131,17 @@ class Ledger:
         self.bounds = Bounds(peaks, len(self.over.parts.stages), setup.chip.overlaps_operators)
 
     def place(self, placed: StepPlacement) -> None:
-        """Take a step of a stage that the machine has carried out."""
+        """Take a step of a stage that the machine has carried out; those that end together are written by stage."""
+        if self._together and placed.end_fs > self._together[0].end_fs:
+            self._settle()
+        self._together.append(placed)
+
+    def _settle(self) -> None:
+        for placed in sorted(self._together, key=lambda each: each.stage):
+            self._place(placed)
+        self._together.clear()
+
+    def _place(self, placed: StepPlacement) -> None:
         phase = self.over.parts.stages[placed.stage].steps[placed.step].phase
         key, alike = (placed.stage, id(placed.run), phase), (id(placed.run), phase)
         if key not in self._patterns:
@@ -143,18 +154,20 @@ class Ledger:
         self._placed.append(_Placed(pattern, placed.step, placed.start_fs, self._n_rows))
         self._n_rows += pattern.n_rows
         if placed.stage == len(self.over.parts.stages) - 1:
-            self.ends_fs.append(placed.start_fs + placed.run.duration_fs)
+            self.ends_fs.append(placed.end_fs)
             self._report()
 
     def close(self) -> Account:
         """Return the account of everything placed, and complete the bounds; once, at the end of the run."""
+        self._settle()
         account = Account(self.specs, self.over.n_ranks)
+        n_chunks = self.over.parts.trace.n_prefill_steps
         for (stage, *_), pattern in self._patterns.items():
-            n_ranks = self.over.parts.tensor_parallel
+            n_ranks = self.over.parts.tensor_parallel * self.over.data_parallel
             for cell, repeat in pattern.cell_repeats:
                 account.place(cell, repeat * pattern.times * n_ranks)
             for bound, repeat in pattern.rooflines:
-                self.bounds.add(bound, stage, repeat * pattern.times)
+                self.bounds.add(bound, stage, repeat * pattern.times, n_chunks if pattern.phase == "prefill" else 1)
         return account
 
     @property

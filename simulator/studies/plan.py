@@ -9,7 +9,7 @@ from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import find_path
 from dieshot.simulator.studies.setup import SystemSetup, set_up
-from dieshot.simulator.studies.split import Degrees, degrees, micro_batches_of, split
+from dieshot.simulator.studies.split import Degrees, degrees, micro_batches_of, replicas_of, split
 from dieshot.simulator.studies.trace import KV_PRECISION, PRECISION, trace
 from dieshot.traces import Trace, load_model_config
 
@@ -49,12 +49,13 @@ def plan(
     """Return the plan of a run; see studies.run.run. InputError (or TraceError) on bad input."""
     setup = set_up(system, sets)
     config = load_model_config(find_path("models", model))
-    wanted = degrees(setup, config, tensor_parallel, pipeline_parallel)
-    n_parts = micro_batches_of(setup, wanted, batch, micro_batches)
+    replicas = replicas_of(setup, batch)
+    wanted = degrees(setup, config, tensor_parallel, pipeline_parallel)._replace(data_parallel=replicas)
+    n_parts = micro_batches_of(setup, wanted, batch // replicas, micro_batches)
     defaults = setup.system.values
     operators = trace(
         model,
-        batch=batch // n_parts,
+        batch=batch // replicas // n_parts,
         prompt=prompt,
         precision=precision or defaults.precision or PRECISION,
         kv_precision=kv_precision or defaults.kv_precision or KV_PRECISION,

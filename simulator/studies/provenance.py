@@ -29,7 +29,7 @@ def provenance(over: Split) -> dict[str, Any]:
     options: dict[str, Any] = {"system": setup.name, "model": trace.model.name}
     options |= {name: getattr(trace, name) for name in TRACE_OPTIONS} | {"batch": over.batch}
     options |= {"tensor_parallel": parts.tensor_parallel, "pipeline_parallel": parts.pipeline_parallel}
-    options |= {"micro_batches": over.micro_batches}
+    options |= {"micro_batches": over.micro_batches, "data_parallel": over.data_parallel}
     if trace.chunk is not None:
         options["prefill_chunk"] = trace.chunk
     versions = {name: importlib.metadata.version(name) for name in ("dieshot", *LIBRARIES)}
@@ -48,7 +48,7 @@ def _command(setup: SystemSetup, options: dict[str, Any]) -> list[str]:
     """Return the command line that asks for this run in full."""
     words = ["dieshot", "run", str(options["system"]), str(options["model"])]
     for name, value in options.items():
-        if name not in ("system", "model"):
+        if name not in ("system", "model", "data_parallel"):  # how many replicas there are follows from the batch
             words += [f"--{SHORT_OPTIONS.get(name, name).replace('_', '-')}", str(value)]
     links = setup.fabric_parameters
     if links is not None and links.parameters.plains.get("replaces") is not None:

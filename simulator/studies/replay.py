@@ -101,7 +101,8 @@ def _from_run(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
     texts |= {name: recorded[name] for name in OPTIONAL_DOCUMENTS if name in recorded}
     setup = set_up_texts(texts, str(path), sets)
     replicas = replicas_of(setup, n_parts)
-    return _Inputs(setup, trace, *(options[name] for name in DEGREES), n_parts // replicas, replicas)
+    ways, stages = (options[name] for name in DEGREES)
+    return _Inputs(setup, trace, ways, stages, n_parts // replicas, replicas)
 
 
 def _recorded(recorded: Mapping[str, str], name: str, path: Path) -> str:

@@ -16,32 +16,36 @@ MB = 1e6
 
 
 class Degrees(NamedTuple):
-    """Ranks of a stage, and stages."""
+    """Ranks of a stage, stages, and replicas: shares of the chips that do all of it for users of their own."""
 
     tensor_parallel: int
     pipeline_parallel: int
+    data_parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
     """A trace over the chips of a system: `setup` has the chip that one rank gets, `parts` what each rank does.
 
-    The trace is that of one micro-batch; `micro_batches` such follow each other through the stages.
+    The trace is that of one micro-batch; `micro_batches` such follow each other through the stages. All of
+    `data_parallel` replicas do the same at the same time: one is carried out, and counted that many times.
     """
 
     setup: SystemSetup
     parts: Partition
     micro_batches: int
+    data_parallel: int = 1
 
     @property
     def n_ranks(self) -> int:
-        """All ranks of all stages."""
-        return self.parts.tensor_parallel * self.parts.pipeline_parallel
+        """All ranks of all stages of all replicas."""
+        return self.parts.tensor_parallel * self.parts.pipeline_parallel * self.data_parallel
 
     @property
     def n_chips(self) -> int:
         """Chips in use."""
-        return -(-self.n_ranks // self.setup.stages_on_chip)
+        stages = self.parts.tensor_parallel * self.parts.pipeline_parallel
+        return -(-stages // self.setup.stages_on_chip) * self.data_parallel
 
     @property
     def part(self) -> str:
@@ -50,8 +54,8 @@ class Split:
 
     @property
     def batch(self) -> int:
-        """Sequences served together, in all micro-batches."""
-        return self.parts.trace.batch * self.micro_batches
+        """Sequences served together, in all micro-batches of all replicas."""
+        return self.parts.trace.batch * self.micro_batches * self.data_parallel
 
 
 def degrees(
@@ -64,6 +68,11 @@ def degrees(
     if tensor_parallel is not None or setup.chip.pads_shards:
         return Degrees(tensor_parallel or default.tensor_parallel, stages)
     return Degrees(next(ways for ways in range(default.tensor_parallel, 0, -1) if divides(model, ways)), stages)
+
+
+def replicas_of(setup: SystemSetup, batch: int) -> int:
+    """Return how many of the system's replicas serve a batch: as many as can have equal parts of it."""
+    return next(parts for parts in range(min(setup.replicas, batch), 0, -1) if batch % parts == 0)
 
 
 def micro_batches_of(setup: SystemSetup, wanted: Degrees, batch: int, micro_batches: int | None) -> int:
@@ -83,11 +92,12 @@ def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int)
         setup.chip.admit(trace)
     except UnsupportedError as error:
         raise InputError(str(error), file=setup.name) from None
-    tp, pp = wanted
-    n_chips = setup.system.values.n_chips
+    tp, pp, replicas = wanted
+    n_chips = setup.chips_per_replica
     stages_on_chip = -(-tp * pp // n_chips)
     if stages_on_chip > 1 and not (setup.chip.divisible and tp == 1):
-        problem, bound = f"a partition of {tp} x {pp} ranks", f"at most {n_chips} chips of {setup.name}"
+        each = "" if setup.replicas == 1 else " in each of its replicas"
+        problem, bound = f"a partition of {tp} x {pp} ranks", f"at most {n_chips} chips of {setup.name}{each}"
         if setup.chip.divisible:
             bound += ", or --tp 1, as a chip is divided into stages only"
         raise InputError(problem, key="--tp x --pp", value=tp * pp, expected=bound)
@@ -100,7 +110,7 @@ def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int)
         raise InputError("the partition does not suit the chip", file=setup.name, key=error.key, value=error.value,
                          expected=error.expected) from None  # fmt: skip
     _check_each(placed, parts, needs, micro_batches)
-    return Split(placed, parts, micro_batches)
+    return Split(placed, parts, micro_batches, replicas)
 
 
 class _Need(NamedTuple):
@@ -126,7 +136,7 @@ class _Need(NamedTuple):
 
 
 def _check_total(setup: SystemSetup, parts: Partition, needs: Sequence[_Need], micro_batches: int) -> None:
-    n_chips = setup.system.values.n_chips
+    n_chips = setup.chips_per_replica
     have = setup.chip.memory_bytes * n_chips
     total = _Need(*(sum(need[part] for need in needs) * parts.tensor_parallel for part in range(3)))
     if total.all > have:

@@ -15,7 +15,7 @@ from dieshot.simulator.errors import InputError
 
 FOLDER = Path(__file__).resolve().parent
 PROMPT, GENERATE = 128, 4
-MODELS = ("llama-3-8b", "qwen3-0.6b")  # the first that fits
+MODELS = ("llama-3-8b", "qwen3-0.6b", "llama-3.1-8b")  # the first that fits, or that alone runs
 SCALARS = (
     "tensor_parallel",
     "time_to_first_token_s",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
-from recorded import GENERATE, Recorded, amounts, operators_of, record
+from recorded import GENERATE, Recorded, amounts, cell_amounts, operators_of, placements, record
 
 from dieshot import list_names
 from dieshot.simulator.engine.cell import BUSY, STATES
@@ -31,38 +31,35 @@ def test_every_operator_is_carried_out(recorded: Recorded) -> None:
 
 def test_placements_of_a_stage_fill_its_steps_without_overlap(recorded: Recorded) -> None:
     tables = recorded.tables
+    columns = (tables[f"placements/{name}"] for name in ("cell", "start_fs", "repeat", "stride_fs", "stage"))
+    cell, start, repeat, stride, where = columns
     for stage in range(len(recorded.parts.stages)):
-        spans = []
-        columns = (tables[f"placements/{name}"] for name in ("cell", "start_fs", "repeat", "stride_fs", "stage"))
-        for cell, start, repeat, stride, where in zip(*columns, strict=True):
-            duration = int(tables["cells/duration_fs"][cell])
-            if where == stage:
-                spans += [
-                    (int(start) + i * int(stride), int(start) + i * int(stride) + duration) for i in range(repeat)
-                ]
-        spans.sort()
-        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
-        assert spans[-1][1] <= recorded.duration_fs
-        n_gaps = sum(end < start for (_, end), (start, _) in pairwise(spans))
-        assert n_gaps < GENERATE * recorded.micro_batches  # none within a step
+        here = np.repeat(np.flatnonzero(where == stage), repeat[where == stage])
+        nth = np.arange(len(here)) - np.searchsorted(here, here)
+        begin = start[here] + nth * stride[here]
+        order = np.argsort(begin, kind="stable")
+        begin, end = begin[order], (begin + tables["cells/duration_fs"][cell[here]])[order]
+        assert (end[:-1] <= begin[1:]).all()
+        assert end[-1] <= recorded.duration_fs
+        n_gaps = int((end[:-1] < begin[1:]).sum())
+        n_steps = len(recorded.parts.stages[stage].steps)
+        assert n_gaps < n_steps * recorded.micro_batches  # none within a step
 
 
 def test_energy_is_the_sum_over_the_file(recorded: Recorded) -> None:
     kinds, energy_fj = recorded.text("components/kind"), {}
     fj = [json.loads(text) for text in recorded.text("cells/fj_per_amount")]
     tables, stages = recorded.tables, recorded.parts.stages
-    rows = zip(tables["placements/cell"], tables["placements/repeat"], tables["placements/stage"], strict=True)
-    for cell, repeat, stage in rows:
-        first, n = int(tables["cells/first_interval"][cell]), int(tables["cells/n_intervals"][cell])
-        times = int(repeat) * stages[stage].tensor_parallel
-        for i in range(first, first + n):
-            amount = int(tables["cells/activity/amount"][i]) * int(tables["cells/activity/repeat"][i])
-            kind = kinds[tables["cells/activity/component"][i]] if amount else ""
-            if amount:
-                energy_fj[kind] = energy_fj.get(kind, 0) + amount * fj[cell].get(kind, 0) * times
+    replicas = recorded.run.summary["data_parallel"]
+    for stage, times in ((stage, placements(recorded, index)) for index, stage in enumerate(stages)):
+        for kind, sums in cell_amounts(recorded).items():
+            for cell in np.flatnonzero(sums * times).tolist():
+                each = int(sums[cell]) * fj[cell].get(kind, 0)
+                n_placed = int(times[cell]) * stage.tensor_parallel * replicas
+                energy_fj[kind] = energy_fj.get(kind, 0) + each * n_placed
     static = tables["components/static_fj_per_cycle"] * tables["components/count"]
     cycles = -(-recorded.duration_fs // tables["components/clock_period_fs"])
-    n_chips = sum(stage.tensor_parallel for stage in stages)
+    n_chips = sum(stage.tensor_parallel for stage in stages) * replicas
     works = tables["components/peak_amount_per_cycle"] > 0
     for kind, a, b, working in zip(kinds, static, cycles, works, strict=True):
         kind = "static" if working or not a else kind  # what only burns is told by its kind

@@ -18,13 +18,13 @@ from dieshot.traces import load_model_config
 def test_the_systems_own_degrees_and_no_more_stages_than_layers() -> None:
     setup = set_up("dgx-h100")
     llama, qwen = (load_model_config(find_path("models", name)) for name in ("llama-3-8b", "qwen2.5-7b"))
-    assert degrees(setup, llama, None, None) == (8, 1)
-    assert degrees(setup, llama, 2, 4) == (2, 4)
-    assert degrees(setup, qwen, None, None) == (4, 1)  # 28 heads
-    assert degrees(setup, qwen, 8, None) == (8, 1)  # as asked, to be refused
-    assert degrees(set_up("inf2-12"), qwen, None, None) == (12, 1)  # padded
+    assert degrees(setup, llama, None, None) == (8, 1, 1)
+    assert degrees(setup, llama, 2, 4) == (2, 4, 1)
+    assert degrees(setup, qwen, None, None) == (4, 1, 1)  # 28 heads
+    assert degrees(setup, qwen, 8, None) == (8, 1, 1)  # as asked, to be refused
+    assert degrees(set_up("inf2-12"), qwen, None, None) == (12, 1, 1)  # padded
     deep = set_up("dgx-h100", ["system.partition.pipeline_parallel=40", "system.partition.tensor_parallel=1"])
-    assert degrees(deep, llama, None, None) == (1, 32)
+    assert degrees(deep, llama, None, None) == (1, 32, 1)
 
 
 @pytest.mark.parametrize(("batch", "micro_batches", "expected"), [(6, None, 1), (6, 3, 3), (1, 1, 1)])
@@ -67,7 +67,7 @@ def test_micro_batches_fill_the_stages() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(system: str, wanted: Degrees, message: str) -> None:
-    batch = 16 if wanted == (1, 2) else 1  # with micro-batches twice as many; weights alone fit on two
+    batch = 16 if wanted == Degrees(1, 2) else 1  # with micro-batches twice as many; weights alone fit on two
     operators = trace("llama-3-70b", batch=batch, prompt=5000, generate=1, precision="bf16")
     with pytest.raises(InputError, match=message) as refused:
         split(set_up(system), operators, wanted, 2)
