@@ -1,4 +1,4 @@
-"""`dieshot list systems|chips|models|links|memories`."""
+"""`dieshot list systems|chips|models|links|memories|costs`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -8,15 +8,16 @@ import typer
 from dieshot.simulator.cli import option, quantity
 from dieshot.simulator.cli.output import print_json, reserved_stdout
 
-KINDS = ("systems", "chips", "models", "links", "memories")
+KINDS = ("systems", "chips", "models", "links", "memories", "costs")
 
 Kind = Annotated[
-    str | None, typer.Argument(metavar="[systems|chips|models|links|memories]", help="What to list; all if absent.")
+    str | None,
+    typer.Argument(metavar="[systems|chips|models|links|memories|costs]", help="What to list; all if absent."),
 ]
 
 
 def list_catalog(kind: Kind = None, as_json: option.Json = False, debug: option.Debug = False) -> None:
-    """List the systems, chips, models, links and memories that can be named."""
+    """List the systems, chips, models, links, memories and costs that can be named."""
     if kind is not None:
         option.refuse_unknown(kind, KINDS, "KIND")
     if kind == "links" and not as_json:

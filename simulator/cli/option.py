@@ -1,7 +1,6 @@
 """Options that several verbs share, declared once."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,24 +22,6 @@ def whole_number(minimum: int) -> Callable[[str | int], int]:
         return number
 
     return parse
-
-
-def seconds(value: str | float) -> float:
-    """Parse a time such as 50ms."""
-    if isinstance(value, float):
-        return value
-    from dieshot.simulator.errors import InputError
-    from dieshot.simulator.params.unit import conversion
-
-    match = re.fullmatch(r" *([0-9.]+(?:[eE][-+]?[0-9]+)?) *([A-Za-z]+) *", value)
-    try:
-        scale = conversion(match[2], "s") if match else None
-        time_s = float(match[1]) * scale if match and scale is not None else 0.0
-    except (InputError, ValueError):
-        time_s = 0.0
-    if time_s <= 0:
-        raise typer.BadParameter(f"{value!r}, expected a time such as 50ms")
-    return time_s
 
 
 def all_processors() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from dieshot.simulator.errors import InputError, listed, nearest_name
 from dieshot.simulator.params import (
     CatalogKind,
+    CostParameters,
     Document,
     LinkParameters,
     MemoryParameters,
@@ -28,25 +29,26 @@ from dieshot.simulator.params.parameter import Parameter
 from dieshot.simulator.studies.setup import architecture_of
 from dieshot.traces import load_model_config
 
-KINDS: tuple[CatalogKind, ...] = ("chips", "systems", "links", "models", "memories")
+KINDS: tuple[CatalogKind, ...] = ("chips", "systems", "links", "models", "memories", "costs")
 # The key by which a document that is given as a file shows its kind.
 TELLING_KEYS: dict[CatalogKind, str] = {
     "chips": "architecture",
     "systems": "chip",
     "links": "topology",
     "memories": "geometry",
+    "costs": "pue",
 }
 
 
 def list_names(kind: str) -> list[str]:
-    """Return the names of the catalog's "systems", "chips", "models", "links" or "memories", sorted."""
+    """Return the names of the catalog's "systems", "chips", "models", "links", "memories" or "costs", sorted."""
     if kind not in KINDS:
         raise InputError(f"unknown kind '{kind}'", expected=listed(KINDS), nearest=nearest_name(kind, KINDS))
     return names_of_kind(kind)
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return {kind, name, file, parameters} of a chip, system, link, model or memory by name or file.
+    """Return {kind, name, file, parameters} of a chip, system, link, model, memory or cost document by name or file.
 
     Where kinds share a name the first of `KINDS` is meant, and `also` names the others: "systems/h100-sxm" is one.
     InputError with the nearest name of any kind where nothing has that name.
@@ -85,7 +87,7 @@ def _describe_file(name: str) -> dict[str, Any]:
     if problems:
         raise problems[0]
     expected = ", or ".join(f"{key} ({kind})" for kind, key in TELLING_KEYS.items())
-    raise InputError("neither chip, system, link nor memory", file=name, expected=f"a key {expected}")
+    raise InputError("neither chip, system, link, memory nor costs", file=name, expected=f"a key {expected}")
 
 
 def _chip(name: str) -> dict[str, Any]:
@@ -150,10 +152,16 @@ def _model(name: str) -> dict[str, Any]:
     return {"kind": "model", "name": model.name, "file": shown_path(path), "parameters": parameters}
 
 
+def _cost(name: str) -> dict[str, Any]:
+    document = find_document("costs", name)
+    return _record("cost", name, document, resolve(document, CostParameters))
+
+
 _DESCRIBED: dict[CatalogKind, Callable[[str], dict[str, Any]]] = {
     "chips": _chip,
     "systems": _system,
     "links": _link,
     "models": _model,
     "memories": _memory,
+    "costs": _cost,
 }

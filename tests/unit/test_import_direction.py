@@ -29,6 +29,7 @@ ALLOWED = {
         (
             f"{OWN}cli.",
             f"{OWN}studies.",
+            f"{OWN}report.",
             f"{OWN}log.reader.",
             f"{OWN}log.record.",
             "dieshot.traces.error.",
@@ -37,6 +38,7 @@ ALLOWED = {
         ),
         {"numpy", "typer", "rich"},
     ),
+    "simulator/report": ((f"{OWN}report.",), {"matplotlib"}),
     "chips": (
         ("dieshot.chips.", f"{OWN}engine.", f"{OWN}params.", "dieshot.kernels.", "dieshot.traces.", ERRORS),
         {"numpy", "simpy", "networkx"},

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 LARGEST_BATCH = 16384
 MOST_TRIES = 4
-CLOSE = 0.9  # a batch that takes this share of the limit, or the next size above it, is not refined
+CLOSE = 0.7  # a batch that takes this share of the limit is not refined
 
 
 def batch_sizes(n_stages: int) -> list[int]:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dieshot.simulator.cli.spectrum import HEADINGS, cells, order_line
+from dieshot.simulator.report.spectrum import HEADINGS, cells, order_line
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222; }
