@@ -32,6 +32,8 @@ def provenance(over: Split) -> dict[str, Any]:
     options |= {"micro_batches": over.micro_batches, "data_parallel": over.data_parallel}
     if trace.chunk is not None:
         options["prefill_chunk"] = trace.chunk
+    if trace.cached:
+        options["cached"] = trace.cached
     versions = {name: importlib.metadata.version(name) for name in ("dieshot", *LIBRARIES)}
     return {
         **setup.documents,

@@ -1,6 +1,8 @@
 """Points: short runs by request."""
 
+import json
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +13,6 @@ SHORT = decode_point("tpu-v6e-1", "qwen3-0.6b", 2, 64)
 
 
 def test_a_point_is_the_run_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
-    import json
-
     request = decode_point("tpu-v6e-1", "qwen3-0.6b", 2, 64, precision="int8", sets=("chip.core_clock=*1.1",))
     words = shlex.split(request.command)
     assert words[0] == "dieshot"
@@ -53,3 +53,17 @@ def test_a_refusal_is_told(request_: PointRequest, why: str) -> None:
     assert found.summary is None and found.refused is not None and why in found.refused
     with pytest.raises(ValueError, match="dieshot run"):
         _ = found.figures
+
+
+def test_a_result_file_holds_the_command_that_repeats_it(tmp_path: Path) -> None:
+    from dieshot.simulator.log.reader import open_run
+    from dieshot.simulator.studies.run import run
+
+    first, second = tmp_path / "a.h5", tmp_path / "b.h5"
+    made = run("tpu-v6e-1", "qwen3-0.6b", prompt=4, generate=2, cached=12, batch=2, output=first)
+    with open_run(first) as file:
+        words = json.loads(file.provenance["command"])
+    assert words[words.index("--cached") + 1] == "12"
+    app([*words[1:], "-o", str(second), "-q"], standalone_mode=False)
+    with open_run(second) as file:
+        assert file.summary["time_per_output_token_s"] == made.summary["time_per_output_token_s"]
