@@ -159,3 +159,33 @@ def test_a_message_on_one_link_says_where_its_latency_comes_from() -> None:
     assert record["average_latency_s"] == pytest.approx(record["idle_latency_s"], rel=0.02)  # codewords go on
     assert parts["switch_s"] == 250e-9
     assert parts["flight_s"] == pytest.approx(2 * 10 * 4.9e-9)
+
+
+def whole_pj(name: str) -> float:
+    """Return what a bit takes at full rate, lasers included."""
+    v = resolved(name).values
+    laser_fj = v.layers.laser_energy or 0 if v.layers is not None else 0
+    return (v.energy + laser_fj) / 1000
+
+
+def test_energy_follows_reach() -> None:
+    names = ["ucie-advanced", "ucie-standard", "nvlink-c2c", "copper-xsr", "copper-vsr", "copper-lr", "copper-retimed"]
+    energies = [whole_pj(name) for name in names]
+    assert energies == sorted(energies)
+    low, high = resolved("copper-retimed").record("layers.energy").range or (0, 0)
+    assert (low, high) == (7000, 15000), "what is told of copper as such is of the class with retimers"
+
+
+def test_light_saves_against_long_copper_what_it_costs_against_short() -> None:
+    light = whole_pj("optics-cpo")
+    assert whole_pj("copper-xsr") < 0.3 * light < whole_pj("copper-lr") < light < whole_pj("copper-retimed")
+    assert light < whole_pj("optics-lpo") < whole_pj("optics-dsp")
+
+
+def test_a_hundred_terabits_of_light_are_hundreds_of_watts() -> None:
+    v = resolved("passage-m1000").values
+    both_ways = 2 * 8 * v.n_links * v.rate
+    watts = both_ways * whole_pj("passage-m1000") * 1e-12
+    assert both_ways == pytest.approx(114e12, rel=0.03)
+    assert watts == pytest.approx(114 * 2.3, rel=0.03)
+    assert watts > 200
