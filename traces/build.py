@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dieshot.traces import bert, ends, layer
+from dieshot.traces import bert, ends, layer, mamba
 from dieshot.traces.config import ModelConfig
 from dieshot.traces.dtype import check_kv_precision, precision_named
 from dieshot.traces.error import TraceError, show, unknown
@@ -83,6 +83,8 @@ def _prefill_steps(prefill: ForwardPass, chunk: int | None, seed: int, routing: 
 def _blocks(step: ForwardPass, rows: tuple[int, ...]) -> tuple[Block, ...]:
     if step.model.encoder:
         operators = bert.encoder_layer(step)
+    elif step.model.recurrent:
+        operators = mamba.mamba_layer(step)
     else:
         attention = (layer.attention(step),)
         operators = layer.before_attention(step) + attention + layer.after_attention(step) + _feed_forward(step, rows)
@@ -100,6 +102,11 @@ def _decode_steps(prefill: ForwardPass, first_index: int, n_steps: int, seed: in
     model, batch = prefill.model, prefill.batch
     first = _decode_pass(prefill, 1)
     head, tail = Block(HEAD, 1, ends.head(first)), Block(TAIL, 1, ends.tail(first))
+    if model.recurrent:  # nothing in a step depends on how many were before
+        same = (head, Block(LAYERS, model.num_hidden_layers, mamba.mamba_layer(first)), tail)
+        for n_more in range(1, n_steps + 1):
+            yield Step(first_index + n_more - 1, "decode", batch, 1, prefill.kv_len + n_more, same)
+        return
     before, after = layer.before_attention(first), layer.after_attention(first)
     feed_forward: dict[tuple[int, ...], tuple[Operator, ...]] = {}
     for n_more in range(1, n_steps + 1):

@@ -7,13 +7,16 @@ from dieshot.traces import count
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """One Transformer. Field names are the keys of `config.json`; zero means "has none".
+    """One Transformer, or Mamba. Field names are the keys of `config.json`; zero means "has none".
 
     intermediate_size: width of a dense feed-forward; 0 where every layer is a mixture of experts.
     moe_intermediate_size: width of one expert. sliding_window: keys seen by a query, in force on every layer.
     qkv_bias, output_bias, mlp_bias: biases of the three groups of projections.
     token_types: rows of BERT's token-type table; learned_positions: rows of a learned position table.
     headless: a decoder without its language-model head, which embeds a prompt and generates nothing.
+    state_size: numbers of a channel's state in a Mamba block, which then stands in place of attention and feed-forward;
+    its channels are intermediate_size, its biases mlp_bias and conv_bias. conv_kernel: inputs that its convolution
+    sees. time_step_rank: inner width of the projection to time steps.
     """
 
     name: str
@@ -40,11 +43,20 @@ class ModelConfig:
     learned_positions: int
     torch_dtype: str
     headless: bool = False
+    state_size: int = 0
+    conv_kernel: int = 0
+    conv_bias: bool = False
+    time_step_rank: int = 0
 
     @property
     def encoder(self) -> bool:
         """Whether this is a BERT encoder: bidirectional, post-norm, no KV cache, no generation."""
         return self.model_type == "bert"
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the layers are Mamba blocks: a state of fixed size in place of a KV cache."""
+        return self.state_size > 0
 
     @property
     def generates(self) -> bool:
@@ -76,6 +88,10 @@ class ModelConfig:
         """Number of parameters that one token passes: all but the experts that it is not routed to."""
         return count.n_active_parameters(self)
 
+    def state_bytes_per_sequence(self, dtype: str) -> int:
+        """Return the bytes of a sequence's recurrent state, over all layers, in `dtype`; 0 without Mamba blocks."""
+        return count.state_bytes_per_sequence(self, dtype)
+
     def kv_bytes_per_token(self, dtype: str) -> int:
-        """Return the bytes that one token adds to the KV cache, over all layers, in `dtype`; 0 for an encoder."""
+        """Return the bytes that one token adds to the KV cache, over all layers, in `dtype`; 0 where it has none."""
         return count.kv_bytes_per_token(self, dtype)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 def n_parameters(model: ModelConfig) -> int:
     """Return the exact number of parameters of the network, without task heads of an encoder."""
+    if model.recurrent:
+        return _ends(model) + model.num_hidden_layers * (_mamba(model) + model.hidden_size)
     return _ends(model) + model.num_hidden_layers * (_attention(model) + _feed_forward(model) + _norms(model))
 
 
@@ -26,6 +28,23 @@ def kv_bytes_per_token(model: ModelConfig, dtype: str) -> int:
     if model.encoder:
         return 0
     return model.num_hidden_layers * 2 * bytes_of(model.num_key_value_heads * model.head_dim, dtype)
+
+
+def state_bytes_per_sequence(model: ModelConfig, dtype: str, ranks: int = 1) -> int:
+    """Return the bytes of the state of one sequence over all layers; of one of `ranks` that share the channels."""
+    if not model.recurrent:
+        return 0
+    channels = -(-model.intermediate_size // ranks)
+    convolution, scan = channels * (model.conv_kernel - 1), channels * model.state_size
+    return model.num_hidden_layers * (bytes_of(convolution, dtype) + bytes_of(scan, dtype))
+
+
+def _mamba(model: ModelConfig) -> int:
+    inner, hidden, state = model.intermediate_size, model.hidden_size, model.state_size
+    ends = 3 * hidden * inner + (2 * inner + hidden) * model.mlp_bias
+    convolution = inner * (model.conv_kernel + model.conv_bias)
+    inputs = inner * (model.time_step_rank + 2 * state) + (model.time_step_rank + 1) * inner
+    return ends + convolution + inputs + inner * (state + 1)
 
 
 def _ends(model: ModelConfig) -> int:

@@ -23,7 +23,7 @@ from dieshot.traces.trace import Block, Trace
 SCHEMA = "dieshot-trace"
 VERSION = 1
 HEADER_FIELDS = ("precision", "kv_precision", "batch", "prompt", "generate", "seed", "routing")
-OPTIONAL_MODEL_FIELDS = ("headless",)
+OPTIONAL_MODEL_FIELDS = ("headless", "state_size", "conv_kernel", "conv_bias", "time_step_rank")
 ZEROS_FIELDS = ("sparsity", "density")
 OPTIONAL_FIELDS = (*ZEROS_FIELDS, "chunk", "cached")
 OPERATOR_FIELDS = tuple(field for field in Operator.__dataclass_fields__ if field not in ZEROS_FIELDS)

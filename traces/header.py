@@ -16,7 +16,8 @@ from dieshot.traces.sparsity import DENSE, Sparsity, sparsity_of
 from dieshot.traces.trace import Step, Trace
 
 _KINDS: Mapping[object, type] = {"str": str, "int": int, "bool": bool, str: str, int: int, bool: bool}
-_POSITIVE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size")
+HEAD_FIELDS = ("num_attention_heads", "num_key_value_heads", "head_dim")
+_POSITIVE = ("hidden_size", "num_hidden_layers", *HEAD_FIELDS, "vocab_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,11 @@ def _model(record: object, where: str) -> ModelConfig:
 
 def _check_field(record: Mapping[str, Any], name: str, kind: type, where: str) -> None:
     key, value = f"model.{name}", record[name]
+    low = int(name in _POSITIVE and not (record["model_type"] == "mamba" and name in HEAD_FIELDS))
     if kind is bool and type(value) is not bool:
         raise TraceError(where, key, f"expected true or false, got {show(value)}")
-    if kind is int and (type(value) is not int or not int(name in _POSITIVE) <= value <= MAX_POSITIONS):
-        problem = f"expected an integer from {int(name in _POSITIVE)} to {MAX_POSITIONS}, got {show(value)}"
+    if kind is int and (type(value) is not int or not low <= value <= MAX_POSITIONS):
+        problem = f"expected an integer from {low} to {MAX_POSITIONS}, got {show(value)}"
         raise TraceError(where, key, problem)
     if kind is str and (type(value) is not str or not value.isprintable() or not 0 < len(value) <= 100):
         raise TraceError(where, key, f"expected 1 to 100 printable characters, got {show(value)}")

@@ -25,6 +25,7 @@ _ARCHITECTURES: Mapping[str, str] = {
     "mixtral": "MixtralForCausalLM",
     "qwen3_moe": "Qwen3MoeForCausalLM",
     "bert": "Bert",
+    "mamba": "MambaForCausalLM",
 }
 MODEL_TYPES = tuple(sorted(_ARCHITECTURES))
 
@@ -46,8 +47,51 @@ def model_config(raw: Raw, where: str, name: str) -> ModelConfig:
     """Return the model that the parsed `config.json` content `raw` describes; `where` names it in errors."""
     model_type = _model_type(raw, where)
     _refuse_unsupported(raw, where)
+    if model_type == "mamba":
+        return _mamba(raw, where, name)
     fields = _shape(raw, where) | _feed_forward(raw, where, model_type) | _options(raw, where, model_type)
     model = ModelConfig(name=name, model_type=model_type, **fields)
+    check_shape(model, where)
+    return model
+
+
+def _mamba(raw: Raw, where: str, name: str) -> ModelConfig:
+    """Return a Mamba model: no heads, no bound on positions, channels in place of a feed-forward."""
+    hidden = _integer(raw, "hidden_size", where, MAX_WIDTH)
+    expanded = _integer(raw, "expand", where, MAX_HEADS, default=2) * hidden
+    rank = -(-hidden // 16)
+    if raw.get("time_step_rank", "auto") != "auto":
+        rank = _integer(raw, "time_step_rank", where, MAX_WIDTH)
+    zeros: tuple[str, ...] = (
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "num_experts",
+        "num_experts_per_tok",
+    )
+    zeros += ("moe_intermediate_size", "sliding_window", "token_types", "learned_positions")
+    model = ModelConfig(
+        name=name,
+        model_type="mamba",
+        hidden_size=hidden,
+        num_hidden_layers=_integer(raw, "num_hidden_layers", where, MAX_LAYERS),
+        intermediate_size=_integer(raw, "intermediate_size", where, MAX_WIDTH, default=expanded),
+        vocab_size=_integer(raw, "vocab_size", where, MAX_VOCAB),
+        max_position_embeddings=MAX_POSITIONS,
+        hidden_act=_hidden_act(raw, where, "mamba"),
+        tie_word_embeddings=_flag(raw, "tie_word_embeddings", where, default=True),
+        qkv_bias=False,
+        output_bias=False,
+        mlp_bias=_flag(raw, "use_bias", where, default=False),
+        qk_norm=False,
+        torch_dtype=_torch_dtype(raw, where),
+        headless=raw.get("architectures") == [_bare(_ARCHITECTURES["mamba"])],
+        state_size=_integer(raw, "state_size", where, MAX_WIDTH, default=16),
+        conv_kernel=_integer(raw, "conv_kernel", where, MAX_WIDTH, default=4),
+        conv_bias=_flag(raw, "use_conv_bias", where, default=True),
+        time_step_rank=rank,
+        **dict.fromkeys(zeros, 0),
+    )
     check_shape(model, where)
     return model
 
@@ -230,14 +274,31 @@ def check_shape(model: ModelConfig, where: str) -> None:
         raise TraceError(where, "num_experts_per_tok", problem)
     if not model.ffn:
         raise TraceError(where, "moe_intermediate_size" if model.sparse else "intermediate_size", "expected above 0")
+    _check_state(model, where)
+    if not model.recurrent:
+        _check_heads(model, where)
+    if model.n_parameters > _BIGGEST:
+        problem = f"{model.n_parameters} parameters, expected at most {_BIGGEST}"
+        raise TraceError(where, "", problem)
+
+
+def _check_state(model: ModelConfig, where: str) -> None:
+    """Raise TraceError on a state, or none, where the type of the model says otherwise, and on heads beside a state."""
+    mamba = model.model_type == "mamba"
+    for key in ("state_size", "conv_kernel", "time_step_rank"):
+        if bool(getattr(model, key)) != mamba:
+            raise TraceError(where, key, f"expected {'above 0' if mamba else 'none'} for {model.model_type!r}")
+    for key in ("num_attention_heads", "num_key_value_heads", "head_dim", "num_experts"):
+        if mamba and getattr(model, key):
+            raise TraceError(where, key, f"expected 0 for {model.model_type!r}, got {getattr(model, key)}")
+
+
+def _check_heads(model: ModelConfig, where: str) -> None:
     if model.num_attention_heads % model.num_key_value_heads:
         problem = f"{model.num_key_value_heads} does not divide num_attention_heads {model.num_attention_heads}"
         raise TraceError(where, "num_key_value_heads", problem)
     if not model.encoder and model.head_dim % 2:
         raise TraceError(where, "head_dim", f"expected an even number for rotary embedding, got {model.head_dim}")
-    if model.n_parameters > _BIGGEST:
-        problem = f"{model.n_parameters} parameters, expected at most {_BIGGEST}"
-        raise TraceError(where, "", problem)
 
 
 def _integer(raw: Raw, key: str, where: str, high: int, default: int | None = None) -> int:

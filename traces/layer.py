@@ -4,6 +4,8 @@ Every layer adds the residual stream in its first norm, the first layer too, whi
 yet: so all layers are the same block.
 """
 
+from collections.abc import Mapping
+
 from dieshot.traces.forward import ForwardPass
 from dieshot.traces.make import make_operator
 from dieshot.traces.operator import PREVIOUS, RESIDUAL, Operator
@@ -12,7 +14,7 @@ from dieshot.traces.work import Formats
 
 def before_attention(step: ForwardPass) -> tuple[Operator, ...]:
     """Return the operators of a layer up to the query and the cache: norm, qkv projection, rotation and append."""
-    return (_add_norm(step, "input_norm", PREVIOUS, step.precision.block), qkv_proj(step, "input_norm"), _rope(step))
+    return (add_norm(step, "input_norm", PREVIOUS, step.precision.block), qkv_proj(step, "input_norm"), _rope(step))
 
 
 def attention(step: ForwardPass) -> Operator:
@@ -39,7 +41,7 @@ def after_attention(step: ForwardPass) -> tuple[Operator, ...]:
     """Return the output projection and the norm before the feed-forward."""
     # A router reads the carrier format; its route kernel narrows the rows afterwards.
     output_dtype = step.precision.carrier if step.model.sparse else step.precision.block
-    return (o_proj(step), _add_norm(step, "post_attention_norm", "o_proj", output_dtype))
+    return (o_proj(step), add_norm(step, "post_attention_norm", "o_proj", output_dtype))
 
 
 def feed_forward(step: ForwardPass) -> tuple[Operator, ...]:
@@ -77,7 +79,9 @@ def gemm(
     return make_operator(name, "gemm", dims, step.gemm, producer, shard=shard, fused=fused, sparsity=step.sparsity)
 
 
-def activation(step: ForwardPass, name: str, rows: int, ffn: int, gated: bool, producer: str) -> Operator:
+def activation(
+    step: ForwardPass, name: str, rows: int, ffn: int, gated: bool, producer: str | Mapping[str, int]
+) -> Operator:
     """Return the activation kernel, which narrows its output for the next GEMM."""
     dims = {"tokens": rows, "ffn": ffn, "gated": int(gated)}
     logical = (step.model.hidden_act, "mul") if gated else (step.model.hidden_act,)
@@ -85,7 +89,8 @@ def activation(step: ForwardPass, name: str, rows: int, ffn: int, gated: bool, p
     return make_operator(name, "activation", dims, step.narrowing, producer, shard="column", fused=fused)
 
 
-def _add_norm(step: ForwardPass, name: str, producer: str, output_dtype: str) -> Operator:
+def add_norm(step: ForwardPass, name: str, producer: str, output_dtype: str) -> Operator:
+    """Return the norm of the residual stream and what is added to it, written in both formats."""
     dims = {"tokens": step.tokens, "hidden": step.model.hidden_size, "residual": 1, "writes_residual": 1, "shift": 0}
     formats = Formats(step.precision.carrier, step.precision.carrier, output_dtype)
     inputs = {producer: step.hidden_bytes, RESIDUAL: step.hidden_bytes}

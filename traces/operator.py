@@ -20,6 +20,9 @@ KIND_DIMS: Mapping[str, tuple[str, ...]] = {
     # kv_len: length after this step, queries are its last q_len; window: keys seen by a query, 0 for all.
     "attention": ("batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "causal", "window"),
     "activation": ("tokens", "ffn", "gated"),
+    # carried: tokens came before, whose state is read; kernel: inputs that an output sees; state: numbers a channel.
+    "convolution": ("batch", "q_len", "channels", "carried", "kernel", "bias"),
+    "selective_scan": ("batch", "q_len", "channels", "carried", "state"),
     "route": ("tokens", "experts", "top_k", "hidden"),
     "moe_combine": ("tokens", "hidden", "top_k"),
     "sample": ("tokens", "vocab"),
@@ -31,7 +34,7 @@ KIND_DIMS: Mapping[str, tuple[str, ...]] = {
 # Flags that are left out where they are 0. scaled: the rows are multiplied by a constant (Gemma).
 OPTIONAL_DIMS: Mapping[str, tuple[str, ...]] = {"embedding": ("scaled",)}
 KINDS = tuple(KIND_DIMS)
-FLAGS = frozenset({"scaled", "residual", "writes_residual", "shift", "bias", "qk_norm", "causal", "gated"})
+FLAGS = frozenset({"scaled", "residual", "writes_residual", "shift", "bias", "qk_norm", "causal", "gated", "carried"})
 MAY_BE_ZERO = FLAGS | {"window"}
 
 SHARDS = ("replicate", "column", "row", "heads", "vocab", "experts_column", "experts_row")
@@ -55,7 +58,8 @@ class Operator:
     it differs. weight_dtype, kv_dtype: None where there are none.
     inputs: producer -> bytes read from it, PREVIOUS and RESIDUAL being producers outside the block.
     weight_bytes: parameters read from memory at least once (of an embedding only the rows looked up, of grouped
-    experts only those with rows); kv_read_bytes, kv_write_bytes: traffic of the KV cache, each byte once.
+    experts only those with rows); kv_read_bytes, kv_write_bytes: traffic of the KV cache, or of a
+    recurrent state, each byte once.
     macs: multiply-accumulates of matrix work. vector_ops: elementwise floating-point operations.
     transcendental_ops: exponentials, reciprocal square roots, hyperbolic tangents.
     shard: how tensor parallelism splits it. fused: the logical operators inside this kernel.

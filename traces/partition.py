@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dieshot.traces.config import ModelConfig
+from dieshot.traces.count import state_bytes_per_sequence
 from dieshot.traces.dtype import bytes_of, elements_in, precision_named
 from dieshot.traces.error import TraceError, show
 from dieshot.traces.make import make_operator
@@ -48,7 +49,7 @@ class Partition:
         return total - self._shared_head_bytes(blocks)
 
     def kv_bytes_per_rank(self, stage: int) -> int:
-        """Return the bytes of KV cache on each rank of the stage at the end of the run.
+        """Return the bytes of KV cache, or of recurrent state, on each rank of the stage at the end of the run.
 
         With a sliding window the cache is a ring of that many positions, as in the Mistral 7B report
         (arXiv:2310.06825, section 2).
@@ -56,6 +57,9 @@ class Partition:
         model = self.trace.model
         if model.encoder:
             return 0
+        if model.recurrent:
+            whole = state_bytes_per_sequence(model, self.trace.kv_precision, self.tensor_parallel)
+            return self.trace.batch * self.stages[stage].layers * whole // model.num_hidden_layers
         kv_len = self.stages[stage].steps[-1].kv_len
         positions = min(kv_len, model.sliding_window) if model.sliding_window else kv_len
         kv_heads = share_of(model, self.tensor_parallel).kv_heads
@@ -186,7 +190,7 @@ class _RankBlocks:
 def _check_degrees(trace: Trace, tp: int, pp: int, pad: bool) -> None:
     model = trace.model
     for key, value, high in (
-        ("tensor_parallel", tp, model.ffn if pad else model.num_attention_heads),
+        ("tensor_parallel", tp, model.ffn if pad else model.num_attention_heads or model.ffn),
         ("pipeline_parallel", pp, most_stages(model)),
     ):
         if type(value) is not int or not 1 <= value <= high:

@@ -26,7 +26,8 @@ from dieshot.traces.work import Formats, Work, work_of
 MAX_DIM = 1 << 40
 MAX_INPUTS = 64
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-_WEIGHTED = ("embedding", "norm", "gemm", "grouped_gemm")
+_WEIGHTED = ("embedding", "norm", "gemm", "grouped_gemm", "convolution", "selective_scan")
+_STATEFUL = ("rope_kv_append", "convolution", "selective_scan")
 _SPARSE = ("gemm", "grouped_gemm")
 _COUNTS = tuple(field for field in Work.__dataclass_fields__ if field != "input_bytes")
 
@@ -108,7 +109,7 @@ def _check_dims(dims: Mapping[str, int], kind: str, where: str) -> None:
 def _formats(record: Record, kind: str, dims: Mapping[str, int], where: str) -> Formats:
     known = tuple(DTYPE_BITS)
     weighted = kind in _WEIGHTED or bool(dims.get("qk_norm"))
-    kv = record["kv_dtype"] is not None if kind == "attention" else kind == "rope_kv_append"
+    kv = record["kv_dtype"] is not None if kind == "attention" else kind in _STATEFUL
     for key, present in (("weight_dtype", weighted), ("kv_dtype", kv)):
         if not present and record[key] is not None:
             raise TraceError(where, key, f"expected null for this {kind}, got {show(record[key])}")

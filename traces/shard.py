@@ -6,6 +6,7 @@ from dataclasses import replace
 from dieshot.traces.config import ModelConfig
 from dieshot.traces.error import TraceError
 from dieshot.traces.make import make_operator
+from dieshot.traces.mamba import rank_inputs
 from dieshot.traces.operator import Operator
 from dieshot.traces.share import share_of
 from dieshot.traces.sparsity import Sparsity
@@ -32,14 +33,15 @@ def shard_operator(operator: Operator, model: ModelConfig, tp: int) -> Operator:
     if dims == operator.dims:
         return operator
     formats = Formats(operator.dtype, operator.weight_dtype, operator.output_dtype, operator.kv_dtype)
-    if len(operator.inputs) != 1:
+    producer = next(iter(operator.inputs))
+    if len(operator.inputs) != 1 and not model.recurrent:
         raise TraceError("partition", operator.name, f"{operator.shard} split of an operator with several inputs")
     return make_operator(
         operator.name,
         operator.kind,
         dims,
         formats,
-        next(iter(operator.inputs)),
+        producer if len(operator.inputs) == 1 else rank_inputs(operator, dims),
         shard=operator.shard,
         fused=operator.fused,
         group_rows=operator.group_rows,
@@ -63,7 +65,8 @@ def _rank_dims(operator: Operator, model: ModelConfig, tp: int) -> Mapping[str, 
     if "o_proj" in operator.fused:
         _check_against(operator, "K", model.num_attention_heads * model.head_dim)
         return {**dims, "K": share.heads * model.head_dim}
-    key = "ffn" if operator.kind == "activation" else "K" if operator.shard in ("row", "experts_row") else "N"
+    widths = {"activation": "ffn", "convolution": "channels", "selective_scan": "channels"}
+    key = widths.get(operator.kind) or ("K" if operator.shard in ("row", "experts_row") else "N")
     if dims[key] % model.ffn == 0:
         return {**dims, key: dims[key] // model.ffn * share.ffn}
     return {**dims, key: _divided(operator, key, tp)}

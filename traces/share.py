@@ -36,11 +36,11 @@ def check_tensor_parallel(model: ModelConfig, tp: int) -> None:
     """Raise TraceError unless `tp` divides the heads and the feed-forward width and fits the KV heads."""
     if divides(model, tp):
         return
-    possible = ", ".join(str(n) for n in range(1, model.num_attention_heads + 1) if divides(model, n))
-    heads = f"{model.num_attention_heads} heads ({model.num_key_value_heads} KV heads)"
-    problem = (
-        f"{tp} does not fit {heads} and feed-forward width {model.ffn} of {model.name}, expected one of {possible}"
-    )
+    most = model.num_attention_heads or model.ffn
+    possible = ", ".join(str(n) for n in range(1, most + 1) if divides(model, n))
+    heads = f"{model.num_attention_heads} heads ({model.num_key_value_heads} KV heads) and feed-forward width"
+    what = f"channels {model.ffn}" if model.recurrent else f"{heads} {model.ffn}"
+    problem = f"{tp} does not fit {what} of {model.name}, expected one of {possible}"
     raise TraceError("partition", "tensor_parallel", problem)
 
 

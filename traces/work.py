@@ -181,6 +181,42 @@ def _activation(dims: Dims, formats: Formats) -> Work:
     )
 
 
+def _convolution(dims: Dims, formats: Formats) -> Work:
+    """Weigh each channel's last inputs and pass the sum through SiLU; all but the newest input are kept as state."""
+    sequences, channels, kernel = dims["batch"], dims["channels"], dims["kernel"]
+    n_elements = sequences * dims["q_len"] * channels
+    state_bytes = bytes_of(sequences * channels * (kernel - 1), formats.kv or formats.data)
+    return Work(
+        input_bytes=bytes_of(n_elements, formats.data),
+        output_bytes=bytes_of(n_elements, formats.output),
+        weight_bytes=_weight(channels * (kernel + dims["bias"]), formats),
+        kv_read_bytes=state_bytes * dims["carried"],
+        kv_write_bytes=state_bytes,
+        vector_ops=n_elements * (2 * kernel + dims["bias"] + 4),
+        transcendental_ops=n_elements,
+    )
+
+
+def _selective_scan(dims: Dims, formats: Formats) -> Work:
+    """Step a state of each channel on token by token: h = exp(dt A) h + dt B x, y = C h + D x, dt through a softplus.
+
+    Read: x and dt of every channel, B and C of every token; A and D are the parameters.
+    """
+    sequences, channels, state = dims["batch"], dims["channels"], dims["state"]
+    tokens = sequences * dims["q_len"]
+    state_bytes = bytes_of(sequences * channels * state, formats.kv or formats.data)
+    return Work(
+        input_bytes=2 * bytes_of(tokens * channels, formats.data) + bytes_of(2 * tokens * state, formats.data),
+        output_bytes=bytes_of(tokens * channels, formats.output),
+        weight_bytes=_weight(channels * (state + 1), formats),
+        kv_read_bytes=state_bytes * dims["carried"],
+        kv_write_bytes=state_bytes,
+        # Per number of the state: dt A, dt x B (one product for the channel), product and sum, product and sum of y.
+        vector_ops=tokens * channels * (6 * state + 4),
+        transcendental_ops=tokens * channels * (state + 2),
+    )
+
+
 def _route(dims: Dims, formats: Formats) -> Work:
     """Softmax over the experts, top-k, and the copy of each token's row, narrowed, to its experts' queues."""
     tokens, experts, top_k, hidden = dims["tokens"], dims["experts"], dims["top_k"], dims["hidden"]
@@ -231,6 +267,8 @@ _WORK: Mapping[str, Callable[[Dims, Formats], Work]] = {
     "rope_kv_append": _rope_kv_append,
     "attention": _attention,
     "activation": _activation,
+    "convolution": _convolution,
+    "selective_scan": _selective_scan,
     "route": _route,
     "moe_combine": _moe_combine,
     "sample": _sample,

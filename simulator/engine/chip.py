@@ -48,6 +48,23 @@ class OperatorOutcome(Generic[State]):
         return sum(cell.duration_fs for cell in self.cells)
 
 
+# Operators of a Transformer; collectives are the fabric's, or the chip's own.
+TRANSFORMER_KINDS = frozenset(
+    {
+        "embedding",
+        "norm",
+        "gemm",
+        "grouped_gemm",
+        "rope_kv_append",
+        "attention",
+        "activation",
+        "route",
+        "moe_combine",
+        "sample",
+    }
+)
+
+
 class Chip(ABC, Generic[State]):
     """An architecture model with its parameters; deterministic and without memory of its own but for cells.
 
@@ -56,7 +73,7 @@ class Chip(ABC, Generic[State]):
     pipelines_users: a batch is by default cut into micro-batches that follow each other through the stages.
     pads_shards: heads and widths that the ranks do not divide are padded. divisible: several stages may share a chip,
     see `divided`. head_apart: where every layer is a stage, so is by default the language-model head.
-    main_kind: the kind of component whose stalls tell what the chip waits for.
+    main_kind: the kind of component whose stalls tell what the chip waits for. kinds: of operators that it can run.
     """
 
     collectives_inside: ClassVar[bool] = False
@@ -66,6 +83,7 @@ class Chip(ABC, Generic[State]):
     divisible: ClassVar[bool] = False
     head_apart: ClassVar[bool] = False
     main_kind: ClassVar[str] = "tensor"
+    kinds: ClassVar[frozenset[str]] = TRANSFORMER_KINDS
 
     @abstractmethod
     def components(self) -> Sequence[ComponentSpec]:

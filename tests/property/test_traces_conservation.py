@@ -59,7 +59,7 @@ def split_names(trace: Trace) -> dict[str, Operator]:
 
 def kv_copies(part: Partition) -> int:
     """Return how many ranks of a stage hold the same KV head."""
-    return max(1, part.tensor_parallel // part.trace.model.num_key_value_heads)
+    return max(1, part.tensor_parallel // (part.trace.model.num_key_value_heads or part.tensor_parallel))
 
 
 @settings(max_examples=60)
@@ -95,7 +95,8 @@ def test_cache_traffic_and_cache_size_add_up(drawn: tuple[Path, str, int, int]) 
     positions = trace.steps[-1].kv_len
     positions = min(positions, model.sliding_window or positions)
     stored = sum(part.kv_bytes_per_rank(stage.index) for stage in part.stages)
-    assert tp * stored == copies * model.kv_bytes_per_token("bf16") * positions * trace.batch
+    per_sequence = model.kv_bytes_per_token("bf16") * positions + model.state_bytes_per_sequence("bf16")
+    assert tp * stored == copies * per_sequence * trace.batch
 
 
 @settings(max_examples=60)
