@@ -89,6 +89,7 @@ def micro_batches_of(setup: SystemSetup, wanted: Degrees, batch: int, micro_batc
 def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int) -> Split:
     """Return a micro-batch's trace over the system's chips; InputError where it cannot run or does not fit."""
     try:
+        _refuse_kinds(setup.chip, trace)
         setup.chip.admit(trace)
     except UnsupportedError as error:
         raise InputError(str(error), file=setup.name) from None
@@ -111,6 +112,18 @@ def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int)
                          expected=error.expected) from None  # fmt: skip
     _check_each(placed, parts, needs, micro_batches)
     return Split(placed, parts, micro_batches, replicas)
+
+
+def _refuse_kinds(chip: Chip[Any], trace: Trace) -> None:
+    """Raise UnsupportedError for an operator of a kind that the chip has nothing to run on."""
+    blocks = {id(block): block for step in trace.steps for block in step.blocks}
+    for block in blocks.values():
+        for operator in block.operators:
+            if operator.kind not in chip.kinds:
+                raise UnsupportedError(
+                    f"no unit or program for {operator.kind} (operator {operator.name} of {trace.model.name}); "
+                    f"there is one for {', '.join(sorted(chip.kinds))}"
+                )
 
 
 class _Need(NamedTuple):
@@ -162,8 +175,14 @@ def _refusal(
         f"{_gb(need.all - have)} {where} too much{of}",
         key="memory",
         value=f"{_gb(need.all)} {where} ({need})",
-        expected=f"at most {_gb(have)}",
+        expected=f"at most {_gb(have)}{_batch_that_fits(need, have, parts.trace.batch, micro_batches)}",
     )
+
+
+def _batch_that_fits(need: _Need, have: int, batch: int, micro_batches: int) -> str:
+    """Return in words how many sequences there would be room for, where there is some: all but weights grows alike."""
+    fits = (have - need.weights) * batch // max(1, need.cache + need.widest)
+    return f", or a batch of {fits * micro_batches}" if 0 < fits < batch else ""
 
 
 def _gb(n_bytes: int) -> str:
