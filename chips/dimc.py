@@ -24,7 +24,7 @@ from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.simulator.params import LinkParameters
-from dieshot.traces.operator import Operator
+from dieshot.traces import Operator, Trace
 
 QUIET = "quiet"
 JOINING = ("switch", "full")  # topologies in which every card of a server reaches every other without passing a third
@@ -99,8 +99,16 @@ class Dimc(Chip[str]):
         """Return control, links of the card, the parts of every chiplet, and in capacity mode those of the DRAM."""
         return components(self.machine, self.timing, self._link)
 
-    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
+    def admit(self, trace: Trace) -> None:
         """Refuse operators that the arrays cannot multiply; see Chip."""
+        for operators in {
+            id(block.operators): block.operators for step in trace.steps for block in step.blocks
+        }.values():
+            for operator in operators:
+                refuse(self.machine, operator)
+
+    def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
+        """Note what rates the operators of all stages run at; see Chip."""
         blocks = {id(block): block for steps in stages for step in steps for block in step.blocks}
         self.machine.used.clear()
         for block in blocks.values():

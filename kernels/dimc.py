@@ -38,6 +38,20 @@ def _log_wait(line: int, end: int, arrival: int, waits: Rows, open_: Rows, n_log
     return emit(line, at, end, STALL_MEMORY, 0, open_, n_log, log)
 
 
+@timing_loop("int64(int64, int64[:, ::1], int64[:, ::1], int64[:, ::1])")
+def wait_on(end: int, waits: Rows, open_: Rows, log: Rows) -> int:
+    """Log what the arrays of all chiplets wait for up to a cycle, behind their last tile: `waits` (n, 2: until, state)
+    in turn. open_, log: as in `pass_tiles`. Returns the rows in the log."""
+    n_log = 0
+    for array in range(1, open_.shape[0], 2):
+        at = open_[array, 1]
+        for i in range(waits.shape[0]):
+            until = end if i == waits.shape[0] - 1 else min(waits[i, 0], end)
+            n_log = emit(array, at, until, waits[i, 1], 0, open_, n_log, log)
+            at = max(at, until)
+    return n_log
+
+
 @timing_loop(
     "int64(int64, int64, int64, int64, int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
     " int64[:, ::1], int64[:, ::1], int64[:, ::1])"

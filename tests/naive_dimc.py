@@ -43,9 +43,9 @@ class Core:
             # what begins at it
             if begun == selected and begun < self.n_tiles and begun - over < self.buffers and cycle >= self.ready:
                 begun, select_left = begun + 1, self.select_cycles
-            if multiply_left == 0 and selected > over and vector < len(self.arrivals):
-                if self.arrivals[vector] <= cycle:
-                    vector, multiply_left = vector + 1, self.vector_cycles
+            due = vector < len(self.arrivals) and self.arrivals[vector] <= cycle
+            if multiply_left == 0 and selected > over and due:
+                vector, multiply_left = vector + 1, self.vector_cycles
             if select_left:
                 self.selecting.append(cycle)
                 select_left -= 1

@@ -107,7 +107,7 @@ class CardLinks(Schema):
 class CapacityMemory(Schema):
     """The DRAM of a card, and how its contents are brought into SRAM. channels: of all chiplets. idle_latency: from a
     small request to its data. transfer: bytes that a chiplet asks for at a time; depth: such transfers under way.
-    buffers: segments of SRAM in turn, each with room for `segment_tiles` tiles of every core."""
+    buffers: segments of SRAM in turn, each with room for a tile of every core."""
 
     capacity: Bytes
     channels: Count
@@ -119,7 +119,6 @@ class CapacityMemory(Schema):
     transfer: Bytes
     depth: Count
     buffers: Count
-    segment_tiles: Count
     memory: MemoryParameters
 
 

@@ -164,9 +164,8 @@ def timing_of(machine: DimcMachine, fabric: LinkParameters | None = None) -> Dim
 
 
 def segment_bytes(machine: DimcMachine) -> int:
-    """Return the room of one segment on a chiplet: so many tiles of every core, with the exponents of their blocks."""
-    dram = machine.p.dram
-    return int(machine.chiplet_cores * dram.segment_tiles * tile_row_bytes(machine) * machine.p.array.select)
+    """Return the room of one segment on a chiplet: a tile of every core, with the exponents of its blocks."""
+    return int(machine.chiplet_cores * tile_row_bytes(machine) * machine.p.array.select)
 
 
 def dram_design(machine: DimcMachine) -> HbmDesign:

@@ -67,6 +67,12 @@ class Arrays(Component):
         done: Rows = yield self.answers.receive()
         return done
 
+    def wait_on(self, waits: Rows, end: int) -> None:
+        """Log what cores wait for when all tiles are done, up to the end of the program."""
+        space = self.log.space(len(self.state) * (len(waits) + 1))
+        if self.log.record:
+            self.log.keep(space[: dimc.wait_on(end, waits, self.log.open, space)])
+
     def _pass(self, work: Multiplication, tiles: Sequence[Tiles], ready: int) -> Rows:
         timing = self.timing
         table = np.array([(each.passes, each.select_bytes, each.macs) for each in tiles], np.int64)

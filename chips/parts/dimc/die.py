@@ -93,6 +93,8 @@ class Card(Component):
             stored = yield from self.segments.close()
             end = max(end, self.timing.clock.fs(self.timing.clock.ceil_cycles(stored)))
         self.end_fs = end
+        last = self.timing.clock.ceil_cycles(end)
+        self.arrays.wait_on(np.array([*waits, (last, STALL_OPERAND)], np.int64), last)
 
     def _items(self, times: Rows, n_items: int) -> Rows:
         """Return when the vectors of the next step are there: each as the one before, or all with the last."""
