@@ -18,7 +18,7 @@ from dieshot.chips.parameters.reconfigurable_dataflow import (
     stream_room,
 )
 from dieshot.chips.parameters.systolic import Stacks
-from dieshot.chips.parts.dataflow.die import N_SHARED, Die, RegionRun
+from dieshot.chips.parts.dataflow.die import N_SHARED, Die, RegionRun, piece_of
 from dieshot.chips.parts.dataflow.lines import lines
 from dieshot.chips.parts.dataflow.model_switch import switch_cells
 from dieshot.chips.parts.dataflow.timing import DataflowTiming, Handover
@@ -223,15 +223,17 @@ class ReconfigurableDataflow(Chip[Handover]):
         for stage in region.stages:
             macs[stage.work.dtype] = macs.get(stage.work.dtype, 0) + stage.work.macs
         dtype = max(macs, key=lambda name: macs[name])
-        links = round(self._link.energy * 8) if self._link else 0
+        links: dict[str, int] = {}
+        for stage in region.stages:
+            if stage.collective:
+                links |= self._collective(piece_of(stage.operator, region.token_tiles)).fj_per_amount
         return {
             "pcu": energy.mac[dtype] if macs[dtype] else 0,
             "mesh": energy.hop,
             "pmu": energy.sram,
             "simd": energy.simd_op,
             "hbm_channel": round(energy.hbm * 8),
-            "link": links,
-        }
+        } | links
 
     def _refuse(self, operator: Operator) -> None:
         p = self.parameters

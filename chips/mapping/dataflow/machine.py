@@ -9,6 +9,7 @@ from functools import cached_property
 from dieshot.chips.mapping.dataflow.stage import Work
 from dieshot.chips.parameters.reconfigurable_dataflow import ReconfigurableDataflowParameters
 from dieshot.simulator.engine.clock import Clock
+from dieshot.traces.dtype import bytes_of
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,15 @@ class DataflowMachine:
         """Return the cycles of the matrix products: K is divided over the rows of a strip, N over strips.
 
         Lanes take rows of the operands and stages columns of the weights, or the other way round. A block of results
-        stays while K streams by; the next one follows without a gap.
+        stays while K streams by, as fast as a PMU's port delivers its operands; the next one follows without a gap.
         """
         if not work.rows:
             return 0
         pcu = self.p.pcu
         rate = pcu.mac_rate[work.dtype]
         k, n = -(-work.k // self.strip), -(-work.n // n_strips)
-        block = -(-k * pcu.lanes * pcu.stages // rate)
+        operands = bytes_of(pcu.lanes + pcu.stages, work.dtype)
+        block = max(-(-k * pcu.lanes * pcu.stages // rate), -(-k * operands // self.p.pmu.read))
         return block * min(_blocks(work.rows, n, a, b) for a, b in ((pcu.lanes, pcu.stages), (pcu.stages, pcu.lanes)))
 
     def simd_cycles(self, work: Work, n_strips: int) -> int:

@@ -92,7 +92,7 @@ class Die:
         first_tile = 0
         for index, stage in enumerate(region.stages):
             if stage.collective:
-                duration_fs = self.timing.collective(_piece(stage.operator, region.token_tiles)).duration_fs
+                duration_fs = self.timing.collective(piece_of(stage.operator, region.token_tiles)).duration_fs
                 store = partial(agcu.store, stage.store) if stage.store else _nothing
                 units.append(PeerUnit(env, index, agcu.begin_fs, board, links, duration_fs, store))
             else:
@@ -140,7 +140,7 @@ class Die:
         carried, cells = [], []
         for stage, unit in zip(region.stages, units, strict=True):
             if isinstance(unit, PeerUnit):
-                cell = self.timing.collective(_piece(stage.operator, region.token_tiles))
+                cell = self.timing.collective(piece_of(stage.operator, region.token_tiles))
                 for start in unit.starts:
                     carried.append((start, start + cell.duration_fs))
                     moved = cell.activity
@@ -175,7 +175,7 @@ def _nothing() -> None:
     """Store nothing."""
 
 
-def _piece(operator: Operator, token_tiles: int) -> Operator:
+def piece_of(operator: Operator, token_tiles: int) -> Operator:
     """Return what one token tile brings of a collective."""
     if token_tiles == 1:
         return operator
