@@ -28,6 +28,7 @@ from dieshot.traces.operator import Operator
 QUIET = "quiet"
 MIB = 1 << 20
 FAR = 2  # times the least bound: beyond, a plan is not simulated
+ALIKE = 1.02  # times the shortest time
 
 
 class Photonic(Chip[str]):
@@ -79,18 +80,24 @@ class Photonic(Chip[str]):
         precision = PRECISIONS[trace.precision]
         asked = {OPERAND_BITS[dtype]: dtype for dtype in (precision.carrier, precision.block)}
         most, budget = max(asked), self.budget
-        found: dict[str, Any] = {
-            "effective_bits": budget.bits,
-            "effective_bits_typical": budget.typical_bits,
-            "operand_bits": most,
-        }
+        p, warnings = self.parameters, []
         if budget.bits < most:
-            found["warnings"] = [
+            warnings.append(
                 f"results of the optics have {budget.bits:.1f} effective bits at full scale ({budget.typical_bits:.1f} "
                 f"of a typical sum; {budget.limit} limits), operands in {asked[most]} have {most}: "
                 "accuracy is not that of the format"
-            ]
-        return found
+            )
+        if min(p.inputs.bits, p.weights.bits) < most:
+            warnings.append(
+                f"operands in {asked[most]} are rounded to {p.inputs.bits} bits (vectors) and {p.weights.bits} bits "
+                "(what is written) where they enter the optics"
+            )
+        return {
+            "effective_bits": budget.bits,
+            "effective_bits_typical": budget.typical_bits,
+            "operand_bits": most,
+            **({"warnings": warnings} if warnings else {}),
+        }
 
     def peaks(self) -> Mapping[str, float]:
         """Return MAC/s by format, the host's memory through its link (B/s), vector op/s."""
@@ -154,8 +161,8 @@ class Photonic(Chip[str]):
         return run_program(self.timing, program, p.array.rows * p.array.columns, p.accumulator.ops_per_sum, record)
 
     def _choose(self, operator: Operator) -> Plan:
-        """Return the fastest of the plans worth simulating, each by itself on a quiet chip; those whose bound is far
-        above another's are not."""
+        """Return the fastest of the plans worth simulating, each by itself on a quiet chip; of those about as fast, the
+        one that loads least. Those whose bound is far above another's are not simulated."""
         refuse(self.machine, operator)
         key = operator_key(self.machine, operator)
         if key not in self._chosen:
@@ -164,7 +171,8 @@ class Photonic(Chip[str]):
                 bounds = [self.machine.bound_fs(plan) for plan in found]
                 found = [plan for plan, bound in zip(found, bounds, strict=True) if bound <= FAR * min(bounds)]
             times = [self._run((operator,), (plan,), False).ends_fs[-1] for plan in found] if len(found) > 1 else [0]
-            self._chosen[key] = found[times.index(min(times))]
+            alike = [plan for plan, time in zip(found, times, strict=True) if time <= ALIKE * min(times)]
+            self._chosen[key] = min(alike, key=lambda plan: sum(step.load for step in plan.steps))
         return self._chosen[key]
 
     def _cut(self, key: Hashable, operators: Sequence[Operator], run: ProgramRun) -> tuple[Cell, ...]:

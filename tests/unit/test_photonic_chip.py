@@ -126,7 +126,7 @@ def test_what_is_written_is_what_stays_longest(settle: str, m: int, n: int, writ
     operator = product(m, n, 1024, "int8")
     assert built._choose(operator).name == f"{written} written"
     times = [built._run((operator,), (plan,), False).ends_fs[-1] for plan in plans(built.machine, operator)]
-    assert cell_of(built, operator).duration_fs == min(times)
+    assert cell_of(built, operator).duration_fs <= 1.02 * min(times)
 
 
 @settings(max_examples=40)
@@ -241,8 +241,13 @@ def test_a_run_tells_effective_bits_and_warns_of_too_few() -> None:
     summary = run("pace", "qwen3-0.6b", prompt=1, generate=0).summary
     assert summary["effective_bits"] == pytest.approx(chip("pace").budget.bits)
     assert summary["operand_bits"] == 9
-    assert len(summary["warnings"]) == 1
+    assert len(summary["warnings"]) == 2
     assert "operands in bf16 have 9" in summary["warnings"][0]
+    assert "rounded to 8 bits (vectors) and 8 bits (what is written)" in summary["warnings"][1]
+    better = ("detectors.bits=14bit", "detectors.crosstalk_db=-60", "inputs.bits=9bit", "weights.bits=9bit")
+    better += ("laser.optical_power=20W", "laser.rin_db_per_hz=-160")
+    sets = [f"chip.{each}" for each in better]
+    assert "warnings" not in run("pace", "qwen3-0.6b", prompt=1, generate=0, sets=sets).summary
 
 
 def test_only_photonic_chips_have_optics() -> None:
