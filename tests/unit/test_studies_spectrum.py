@@ -27,6 +27,7 @@ def found() -> dict[str, Any]:
 def test_sizes_fill_the_stages() -> None:
     assert batch_sizes(1)[:6] == [1, 2, 3, 4, 6, 8]
     assert [size for size in batch_sizes(36) if size > 36][:3] == [72, 108, 144]
+    assert batch_sizes(1, 10)[:4] == [1, 10, 20, 30]
 
 
 @pytest.mark.parametrize("most", [0, 1, 5, 17, 100_000])

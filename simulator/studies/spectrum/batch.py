@@ -9,11 +9,13 @@ MOST_TRIES = 4
 CLOSE = 0.7  # a batch that takes this share of the limit is not refined
 
 
-def batch_sizes(n_stages: int) -> list[int]:
-    """Return sizes worth trying, two an octave; above the number of stages that users fill, multiples of it."""
-    sizes = {size for k in range(1, LARGEST_BATCH.bit_length()) for size in (1 << k - 1, 3 << k - 1)}
-    sizes |= {n_stages * size for size in sizes}
-    return sorted(size for size in sizes if size <= LARGEST_BATCH and (size <= n_stages or size % n_stages == 0))
+def batch_sizes(n_stages: int, n_replicas: int = 1) -> list[int]:
+    """Return sizes worth trying, two an octave, equal parts for every replica; in each, above the number of stages that
+    users fill, multiples of it."""
+    octaves = {size for k in range(1, LARGEST_BATCH.bit_length()) for size in (1 << k - 1, 3 << k - 1)}
+    sizes = octaves | {n_stages * size for size in octaves}
+    sizes = {n_replicas * size for size in sizes if size <= n_stages or size % n_stages == 0}
+    return sorted(size for size in {1, *sizes} if size <= LARGEST_BATCH)
 
 
 def largest_that(fits: Callable[[int], bool], sizes: list[int]) -> int:

@@ -142,7 +142,7 @@ def _busiest(asked: Survey, single: PointRequest, summary: dict[str, Any]) -> Po
 
     planned = plan(single.system, single.model, **single.options)
     n_stages = planned.wanted.pipeline_parallel if planned.setup.chip.pipelines_users else 1
-    sizes = batch_sizes(n_stages)
+    sizes = batch_sizes(n_stages, planned.setup.replicas)
     last = largest_that(lambda batch: batch == 1 or refusal(request(batch)) is None, sizes)
     batch = best_batch(time_s, sizes[: last + 1], asked.tpot_limit_s)
     return measured[batch] if batch is not None else None
