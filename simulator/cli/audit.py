@@ -1,6 +1,6 @@
 """`dieshot audit [CLAIMS.csv]`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,6 +87,7 @@ def _chips(claim: Mapping[str, Any]) -> str:
 
 
 def _print_one(record: Mapping[str, Any]) -> None:
+    from dieshot.simulator.cli.explain import print_explanation
     from dieshot.simulator.cli.table import columns, console, grid
 
     out = console()
@@ -95,19 +96,7 @@ def _print_one(record: Mapping[str, Any]) -> None:
     out.print(
         columns("findings, the gravest first", {"finding": "left", "arithmetic": "left", "sources": "left"}, findings)
     )
-    for run in record["runs"]:
-        out.print(f"run: {run['command']}", markup=False)
-        if run["refused"]:
-            out.print(f"refused: {run['refused']}", markup=False)
-            continue
-        out.print(grid(run["figures"].items()))
-        out.print(columns("share of all cycles", {"state": "left", "share": "right"}, run["states"].items()))
-        _print_parameters(out, columns, run)
-
-
-def _print_parameters(out: Any, columns: Any, run: Mapping[str, Any]) -> None:
-    moved: Sequence[Mapping[str, str]] = run["parameters"]
-    if moved:
-        headings = {"assumed parameter": "left", "value": "right", "range": "right", "time": "right", "energy": "right"}
-        rows = ((each["path"], each["value"], each["range"], each["time"], each["energy"]) for each in moved)
-        out.print(columns("how far the answer moves over the ranges of what is assumed", headings, rows))
+    for command in record["commands"]:
+        out.print(f"held against: {command}", markup=False, soft_wrap=True)
+    if record["run"] is not None:
+        print_explanation(record["run"])

@@ -30,7 +30,8 @@ def _capacity(demand: Demand, several: bool, explicit: bool) -> Finding | None:
     n, sources = demand.n_chips, demand.subject.sources("memory_GB", "second_GB", "rom_parameters")
     rom = demand.subject.number("rom_parameters")
     if rom is not None:
-        line = f"{figure(demand.model.n_parameters)} weights over {figure(rom)} a chip = {figure(demand.model.n_parameters / rom)} chips; claimed {n}"
+        quotient = figure(demand.model.n_parameters / rom)
+        line = f"{figure(demand.model.n_parameters)} weights over {figure(rom)} a chip = {quotient} chips; claimed {n}"
         holds = needed <= n
         factor = demand.model.n_parameters / rom / n
     else:

@@ -59,7 +59,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedModel:
-    """A model as claims name it. family: models alike enough for their figures to be compared. config: ours, or None."""
+    """A model as claims name it. family: models alike enough to be compared. config: the name of ours, or None."""
 
     name: str
     family: str
@@ -93,8 +93,8 @@ class Metric:
     """What a claim's metric means.
 
     units: what one of each unit is in the metric's own. rate: whom a rate of tokens counts: user, system, chip or
-    unstated. quantity: claims of one quantity are compared. readings: factors on a fact, and how a figure that is off by
-    one came about. unchecked: why nothing can be checked.
+    unstated. quantity: claims of one quantity are compared. readings: factors on a fact, and how a figure that is off
+    by one came about. unchecked: why nothing can be checked.
     """
 
     name: str
@@ -120,8 +120,8 @@ class Rule:
     """Arithmetic that a claim has to stand: `left` (the claim itself by default) against a formula.
 
     compare: equals, at_most, at_least. given: other claims that the formula names. fails: what a claim that does not
-    stand it is: above, contradicts or reading (then `under` says which). passes: confirmed, plausible, or measured: confirmed
-    where the facts are.
+    stand it is: above, contradicts or reading (then `under` says which). passes: confirmed, plausible, or measured,
+    which is confirmed where the facts are measurements.
     subjects, families: those that the rule is for, all where none are named. when: a formula that must be above 0.
     """
 

@@ -109,7 +109,8 @@ def _ratio_of_facts(claim: Claim, ratio: Ratio, catalogue: Catalogue) -> list[Fi
     low, high = claim.interval(catalogue.wordings)
     quotient = own.value / other.value
     off = max(low / quotient, quotient / high if high else math.inf)
-    line = f"{figure(own.value)} over {figure(other.value)} ({ratio.fact}) = {figure(quotient)}; claimed {figure(claim.value)}"
+    line = f"{figure(own.value)} over {figure(other.value)} ({ratio.fact}) = {figure(quotient)}"
+    line += f"; claimed {figure(claim.value)}"
     sources = tuple(dict.fromkeys((*own.sources, *other.sources)))
     if "assumed" in (own.kind, other.kind):
         return [Finding(Verdict.PLAUSIBLE, f"{line} (assumed)", factor=max(1.0, off), sources=sources)]
@@ -163,5 +164,6 @@ def _size(claim: Claim, claims: Sequence[Claim], catalogue: Catalogue) -> list[F
     if not same:
         return []
     each, larger, faster = max(same, key=lambda found: found[2])
-    line = f"{figure(claim.value)} here, {figure(each.value)} in {each.id}: {figure(larger)}x the weights, {figure(faster)}x the speed"
+    line = f"{figure(claim.value)} here, {figure(each.value)} in {each.id}: "
+    line += f"{figure(larger)}x the weights, {figure(faster)}x the speed"
     return [Finding(Verdict.CONTRADICTS, line, None, larger * faster, tuple(one.id for one, *_ in same))]

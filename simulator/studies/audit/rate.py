@@ -81,10 +81,8 @@ def _stream(demand: Demand, rate: float) -> Finding | None:
 def _line(demand: Demand, bound: float) -> str:
     assert demand.tier is not None
     chips = f"{demand.n_chips:,} x " if demand.n_chips > 1 else ""
-    return (
-        f"{chips}{figure(demand.tier.bytes_per_s / TERA)} TB/s of {demand.tier.name} over {size(demand.active_bytes)} of "
-        f"{demand.format} weights = {figure(bound)} tok/s a user"
-    )
+    memory = f"{chips}{figure(demand.tier.bytes_per_s / TERA)} TB/s of {demand.tier.name}"
+    return f"{memory} over {size(demand.active_bytes)} of {demand.format} weights = {figure(bound)} tok/s a user"
 
 
 def system_findings(claim: Claim, catalogue: Catalogue, counts: str) -> list[Finding]:
@@ -108,7 +106,8 @@ def _aggregate(claim: Claim, catalogue: Catalogue, demand: Demand, counts: str) 
     if peak is not None:
         flops = 2 * demand.model.n_active * rate
         have = peak * demand.n_chips
-        line = f"{figure(rate)} tok/s x 2 x {figure(demand.model.n_active)} = {figure(flops / 1e15)} PFLOP/s of {figure(have / 1e15)}"
+        product = f"{figure(rate)} tok/s x 2 x {figure(demand.model.n_active)}"
+        line = f"{product} = {figure(flops / 1e15)} PFLOP/s of {figure(have / 1e15)}"
         found.append(_compute(claim, demand, line, flops, have, prompt, output))
     if demand.tier is None or (not demand.stated and counts == "unstated"):
         return [each for each in found if each is not None]
@@ -146,7 +145,8 @@ def _aggregate(claim: Claim, catalogue: Catalogue, demand: Demand, counts: str) 
             Finding(Verdict.PLAUSIBLE, f"{line}; claimed {figure(rate)}, one user", bound, 1.0, sources=sources)
         )
     elif counts == "unstated" or counts == "chip":
-        text = f"{line}; one user gets {figure(bandwidth / demand.active_bytes)} tok/s, {figure(rate)} takes {math.ceil(users)} users"
+        alone = figure(bandwidth / demand.active_bytes)
+        text = f"{line}; one user gets {alone} tok/s, {figure(rate)} takes {math.ceil(users)} users"
         found.append(Finding(Verdict.READING, text, bound, None, (), f"a batch of {math.ceil(users)}", sources=sources))
     else:
         text = f"{line}; claimed {figure(rate)}, which takes {math.ceil(users)} users"
@@ -208,8 +208,8 @@ def _measured(claim: Claim, catalogue: Catalogue) -> list[Finding]:
     if len(rates) > 1 and each_chip <= top * 1.15:
         if each_chip <= low * 1.15:
             return [Finding(Verdict.PLAUSIBLE, line, factor=1.0, sources=sources)]
-        out = next((out, prompt) for fact, prompt, out in rates if fact.value == top)
-        under = f"requests that generate more than they read ({out[1]:,} in, {out[0]:,} out)"
+        best = max(rates, key=lambda each: each[0].value)
+        under = f"requests that generate more than they read ({best[1]:,} in, {best[2]:,} out)"
         return [Finding(Verdict.READING, line, None, each_chip / low, (), under, sources=sources)]
     fact, prompt, out = max(rates, key=lambda each: each[0].value * (1 + each[1] / each[2]))
     both = fact.value * (prompt + out) / out

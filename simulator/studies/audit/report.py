@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from pathlib import Path
 from typing import Any
 
 from dieshot.simulator.errors import InputError, nearest_name
 from dieshot.simulator.studies.audit.finding import Finding, Verdict, figure, said
-from dieshot.simulator.studies.audit.simulated import Simulated
 from dieshot.simulator.studies.audit.study import Audited, audit, counted, judged_claims, source_titles
+from dieshot.simulator.studies.explain import explain
 from dieshot.simulator.studies.ledger import Progress
-from dieshot.simulator.studies.point import PointRequest, point
-from dieshot.simulator.studies.sensitivity import sensitivity
-
-MOST_PARAMETERS = 12
-_NAMED = ("batch", "prompt", "generate", "cached", "precision", "kv_precision", "tensor_parallel", "pipeline_parallel",
-          "prefill_chunk")  # fmt: skip
+from dieshot.simulator.studies.point import PointRequest
 
 
 def reported(
@@ -33,7 +28,7 @@ def _row(audited: Audited) -> dict[str, Any]:
     shown = [figure(run.value) for run in audited.runs if run.value is not None]
     refused = [run.refused for run in audited.runs if run.value is None]
     return audited.node() | {
-        "figure": f"{figure(claim.value)} {claim.unit}",
+        "figure": f"{claim.value:,.10g} {claim.unit}",
         "shown": " / ".join(shown) or ("refused" if refused else "-"),
         "against": _against(audited),
         "said": said(audited.verdict),
@@ -52,10 +47,10 @@ def _against(audited: Audited) -> str:
 def explained(
     id: str, claims: Path | None, *, simulate: bool, processes: int, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Return {claim, findings, runs} of one claim: its arithmetic with titles of sources, and its runs opened.
+    """Return {claim, findings, commands, run} of one claim: its arithmetic with titles of sources, and its run opened.
 
-    Each run has its command, figures, the states of its cycles, and how far its answer moves over the ranges of what is
-    assumed. InputError where no claim has the id.
+    commands: those of all runs that it was held against. run: the one nearest to the claim, as `explain` tells it; None
+    where there is none. InputError where no claim has the id.
     """
     ids = [each.id for each in judged_claims(claims)]
     if id not in ids:
@@ -73,7 +68,8 @@ def explained(
     return {
         "claim": about,
         "findings": [_opened(each) for each in findings],
-        "runs": [_run(run, processes, progress) for run in found.runs],
+        "commands": [run.request.command for run in found.runs],
+        "run": explain(_nearest(found), processes, progress) if found.runs else None,
     }
 
 
@@ -82,42 +78,9 @@ def _opened(finding: Finding) -> dict[str, Any]:
     return finding.node() | {"verdict": said(finding, 99) + blame, "source_titles": source_titles(finding.sources)}
 
 
-def _run(run: Simulated, processes: int, progress: Progress | None) -> dict[str, Any]:
-    opened: dict[str, Any] = {"command": run.request.command, "refused": run.refused, "value": run.value}
-    if run.refused is not None:
-        return opened | {"figures": {}, "states": {}, "parameters": []}
-    summary = point(run.request).figures
-    figures = {
-        "time per output token": f"{figure(summary['time_per_output_token_s'] * 1e3)} ms",
-        "tokens/s of a user": figure(summary["tokens_per_s_user"]),
-        "tokens/s of all users": figure(summary["batch"] * summary["tokens_per_s_user"]),
-        "energy per token": f"{figure(summary['energy_per_token_j'])} J",
-        "power of a chip": f"{figure(summary['chip_power_w'])} W",
-        "chips": str(summary["chips"]),
-    }
-    states = {state: f"{100 * share:.1f} %" for state, share in summary["stall_fractions"].items()}
-    return opened | {"figures": figures, "states": states, "parameters": _moved(run.request, processes, progress)}
-
-
-def _moved(request: PointRequest, processes: int, progress: Progress | None) -> list[dict[str, str]]:
-    """Return how far time and energy of a run move over the ranges of its assumed parameters, the farthest first."""
-    options = {name: getattr(request, name) for name in _NAMED}
-    found = sensitivity(
-        request.system, request.model, sets=request.sets, processes=processes, progress=progress, **options
-    )
-    own = found["figures"]
-    return [
-        {
-            "path": each["path"],
-            "value": f"{figure(each['value'])} {each['unit']}",
-            "range": f"{figure(each['range'][0])} to {figure(each['range'][1])}",
-            "time": _shift(each, own, "time_per_output_token_s"),
-            "energy": _shift(each, own, "energy_per_token_j"),
-        }
-        for each in found["parameters"][:MOST_PARAMETERS]
-    ]
-
-
-def _shift(parameter: Mapping[str, Any], own: Mapping[str, float], name: str) -> str:
-    ends = (parameter[end] and parameter[end][name] for end in ("low", "high"))
-    return " to ".join("impossible" if end is None else f"{end / own[name] - 1:+.1%}" for end in ends)
+def _nearest(found: Audited) -> PointRequest:
+    """Return the run whose figure is nearest to the claim's; the first where none has one."""
+    values = [(run.request, run.value) for run in found.runs if run.value and found.claim.value]
+    if not values:
+        return found.runs[0].request
+    return min(values, key=lambda pair: abs(math.log(pair[1] / found.claim.value)))[0]

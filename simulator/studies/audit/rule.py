@@ -58,8 +58,8 @@ class _Given:
 
     def _of(self, claim: Claim, what: str) -> float:
         low, high = claim.interval(self.catalogue.wordings)
-        known = {"": claim.value, "low": low, "high": high, "chips": claim.chips, "year": claim.year, "years": claim.years,
-                 "users": claim.users}  # fmt: skip
+        known = {"": claim.value, "low": low, "high": high, "chips": claim.chips, "users": claim.users}
+        known |= {"year": claim.year, "years": claim.years}
         number = known[what] if what in known else self._model(claim, what)
         if number is None:
             raise UnknownError(what)
@@ -197,14 +197,16 @@ def _outcome(rule: Rule, given: _Given) -> _Outcome | None:
             return None
         right = float(evaluate(parse_formula(rule.formula), given.value))
         left = float(evaluate(parse_formula(rule.left), given.value))
-        low, high = given.claim.interval(given.catalogue.wordings) if rule.left == "claim" else (left, left)
+        low, high = left, left
+        if rule.left == "claim" and (rule.compare == "equals" or given.claim.range is None):
+            low, high = given.claim.interval(given.catalogue.wordings)
     except (UnknownError, InputError):
         return None
     return _Outcome(left, right, _off(rule, low, high, right), given)
 
 
 def _off(rule: Rule, low: float, high: float, right: float) -> float:
-    """Return by what factor the interval of the left side misses the right side, over the tolerance; at most 1 if not."""
+    """Return by what factor an interval misses the right side, over the tolerance; at most 1 where it does not."""
     over = low / right if right > 0 else (float("inf") if low > 0 else 1.0)
     under = right / high if high > 0 else (float("inf") if right > 0 else 1.0)
     worst = {"at_most": over, "at_least": under}.get(rule.compare, max(over, under))
@@ -215,7 +217,8 @@ def _finding(rule: Rule, outcome: _Outcome, outcomes: Sequence[_Outcome], verdic
     names = [*formula_names(parse_formula(rule.formula)), *formula_names(parse_formula(rule.left))]
     against = tuple(dict.fromkeys(each.id for one in outcomes for each in one.given.claims.values()))
     off = outcome.off * rule.tolerance
-    line = f"{rule.says}: {_written(rule.formula, outcome.given)} = {figure(outcome.right)}"
+    written = _written(rule.formula, outcome.given)
+    line = f"{rule.says}: " + ("" if written == figure(outcome.right) else f"{written} = ") + figure(outcome.right)
     sign = {"equals": "claimed", "at_most": "at most that; claimed", "at_least": "at least that; claimed"}[rule.compare]
     line += f"; {sign} {figure(outcome.left)}"
     is_contradiction = verdict is Verdict.CONTRADICTS

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from dieshot.simulator.params import list_names
 from dieshot.simulator.studies.audit.catalogue import Catalogue
 from dieshot.simulator.studies.audit.claim import Claim
-from dieshot.simulator.studies.audit.demand import MS_PER_S, demands
+from dieshot.simulator.studies.audit.demand import CACHE_BITS, MS_PER_S, Demand, demands
 from dieshot.simulator.studies.audit.finding import Finding, Verdict, figure
 from dieshot.simulator.studies.point import Point, PointRequest, decode_point
 
 CLOSE = 1.15  # a figure no farther from the simulated one is confirmed
-BATCHES = (1, 8, 64)  # of the runs that rates of many users are held against
+BATCH, MOST_USERS = 8, 512  # users of a run that a rate of all users is held against, at least and at most
+USABLE = 0.9  # of a memory, beside activations
 CONTEXT_TOKENS = 1024
 _OF_A_RUN = {
     "energy_per_token_J": "energy_per_token_j",
     "tokens_per_s_per_W": "energy_per_token_j",
 }
+_OF_ALL_USERS = ("system_tokens_per_s", "tokens_per_s_per_chip", "tokens_per_s_unspecified", *_OF_A_RUN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +47,23 @@ def requests_for(claim: Claim, catalogue: Catalogue) -> list[PointRequest]:
     have = {n: name for n, name in sorted(subject.systems.items()) if name in known}
     if not have:
         return []
-    needed = max((each.chips_needed or 1 for each in demands(claim, catalogue)), default=1)
-    least = claim.chips or needed
-    n = next((n for n in have if n >= max(least, 1)), max(have))
-    if claim.chips is not None and n != claim.chips and claim.chips in have:
-        n = claim.chips
-    return [decode_point(have[n], model.config, batch, CONTEXT_TOKENS) for batch in _batches(claim, metric.rate)]
+    asked = min(demands(claim, catalogue), key=lambda each: each.chips_needed or 1)
+    least = max(asked.chips_needed or 1, claim.chips or int(subject.number("deployed_chips") or 1))
+    asked = asked.on(next((n for n in have if n >= least), max(have)))
+    return [decode_point(have[asked.n_chips], model.config, batch, CONTEXT_TOKENS) for batch in _batches(claim, asked)]
 
 
-def _batches(claim: Claim, rate: str | None) -> Sequence[int]:
+def _batches(claim: Claim, asked: Demand) -> Sequence[int]:
+    """Return the batches of the runs: what the claim says, else one user, and for all users as many as the rate takes."""
     if claim.users is not None:
         return (claim.users,)
-    return (1,) if rate in ("user", "latency") else BATCHES
+    if claim.metric not in _OF_ALL_USERS or not asked.tiers:
+        return (1,)
+    cache = asked.model.kv_bytes_per_token * CACHE_BITS / 8 * CONTEXT_TOKENS * 2  # kept in 16 bits by default
+    room = max(tier.capacity_bytes for tier in asked.tiers) * asked.n_chips * USABLE - asked.weight_bytes
+    users = claim.value / (asked.steps_per_s or claim.value)
+    wanted = min(max(users, BATCH), room / cache, MOST_USERS)
+    return (1, 1 << int(math.log2(wanted))) if wanted >= 2 else (1,)
 
 
 def simulated(claim: Claim, found: Mapping[PointRequest, Point], catalogue: Catalogue) -> list[Simulated]:
