@@ -100,7 +100,7 @@ def test_ranks_share_channels_and_add_up_what_all_channels_give(tp: int) -> None
 
 def test_ways_that_do_not_divide_the_channels_are_refused() -> None:
     trace = build_trace(model(), batch=1, prompt=5, generate=1, precision="bf16")
-    with pytest.raises(TraceError, match="3 does not fit channels 5120 of mamba-2.8b, expected one of 1, 2, 4, 5, 8"):
+    with pytest.raises(TraceError, match=r"3 does not fit channels 5120 of mamba-2\.8b, expected one of 1, 2, 4, 5, 8"):
         partition(trace, 3, 1)
 
 

@@ -31,13 +31,15 @@ class Task:
 class Segment:
     """Operators that one program carries out, from number `first` of the stretch on; it runs `times` times.
 
-    carried_bytes: of the die, what waits beside (the residual stream). is_wave: the program is a part of one group.
+    carried_bytes: of the die, what waits beside (the residual stream). opens: the stretch begins with it. is_wave: the
+    program is a part of one group.
     """
 
     operators: tuple[Operator, ...]
     first: int
     tasks: tuple[Task, ...]
     carried_bytes: int
+    opens: bool
     times: int = 1
     is_wave: bool = False
 
@@ -54,8 +56,9 @@ def segments(machine: AsicMachine, operators: Sequence[Operator]) -> Iterator[Se
         if joined:
             yield _segment(operators, joined, carried)
             joined = []
-        for part, times in parts:
-            yield replace(_segment(operators, [Task(group, part)], carried), times=times, is_wave=True)
+        for index, (part, times) in enumerate(parts):
+            wave = _segment(operators, [Task(group, part)], carried)
+            yield replace(wave, opens=wave.opens and index == 0, times=times, is_wave=True)
     if joined:
         yield _segment(operators, joined, carried)
 
@@ -63,7 +66,7 @@ def segments(machine: AsicMachine, operators: Sequence[Operator]) -> Iterator[Se
 def _segment(operators: Sequence[Operator], tasks: Sequence[Task], carried_bytes: int) -> Segment:
     first, last = tasks[0].group.numbers[0], tasks[-1].group.numbers[-1]
     mine = tuple(Task(task.group.counted_from(first), task.part) for task in tasks)
-    return Segment(tuple(operators[first : last + 1]), first, mine, carried_bytes)
+    return Segment(tuple(operators[first : last + 1]), first, mine, carried_bytes, opens=first == 0)
 
 
 def parts_of(machine: AsicMachine, operators: Sequence[Operator], group: Group) -> Sequence[tuple[Part, int]]:
@@ -103,7 +106,7 @@ def program_of(machine: AsicMachine, segment: Segment) -> CoreProgram:
         room = f"{need} bytes of its SRAM's {machine.sram_bytes}"
         raise UnsupportedError(f"{machine.p.name} cannot hold the tiles of operator {name}: {room}")
     issue = [machine.p.program.group] * len(segment.tasks)
-    issue[0] += machine.p.program.region
+    issue[0] += machine.p.program.region if segment.opens else 0
     return fused_program(steps, tuple(issue), resident)
 
 
@@ -116,7 +119,8 @@ def _carried(machine: AsicMachine, operators: Sequence[Operator]) -> int:
 
 def segment_key(machine: AsicMachine, segment: Segment) -> Hashable:
     """Return what tells programs apart on the die, however often they run."""
-    return (operators_key(machine, segment.operators), segment.tasks, segment.carried_bytes, segment.is_wave)
+    how = (segment.tasks, segment.carried_bytes, segment.opens, segment.is_wave)
+    return (operators_key(machine, segment.operators), how)
 
 
 def operators_key(machine: AsicMachine, operators: Sequence[Operator]) -> Hashable:

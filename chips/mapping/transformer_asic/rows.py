@@ -277,7 +277,7 @@ def _tile_steps(
                 "chain": rows * passes,
             }
             macs = k_tiles * n_tiles * rows * array.rows * array.columns * passes
-            touched = (0 if index else weights) + n_tiles * bytes_of(rows * k, main.dtype)
+            touched = (0 if index else weights) + n_folds * _rows_bytes(machine, main, rows)
             # The first rows begin as soon as the weights of one fold are there, those after them find all.
             rounds = 1 if index else n_folds
             for turn in range(rounds):
@@ -294,6 +294,13 @@ def _tile_steps(
                 )
             out.append(step)
     return out
+
+
+def _rows_bytes(machine: AsicMachine, main: Operator, rows: int) -> int:
+    """Return the bytes of rows that go out to all arrays in a fold: a slice of K each, tiles side by side share it."""
+    array, k = machine.p.array, main.dims["K"]
+    n_slices = min(-(-k // array.rows), array.count)
+    return bytes_of(rows * min(k, n_slices * array.rows), main.dtype)
 
 
 def _finished(machine: AsicMachine, group: RowsGroup, share: int) -> dict[str, int]:
