@@ -80,12 +80,13 @@ def _plan(machine: PhotonicMachine, shape: AttentionShape, written: str) -> Plan
             drafts.append(_after(*outputs.pop(0)))
     drafts.extend(_after(*each) for each in outputs)
     drafts.append(Draft(after=len(drafts) - 1, store=shape.spilled_out))
-    return machine.plan(f"{written} written", drafts)
+    n_bytes = bytes_of(2 * shape.copies * keys * shape.head_dim, shape.kv_dtype) if shape.from_cache else 0
+    return machine.plan(f"{written} written", drafts, n_bytes)
 
 
 def _after(scores: int, output: Draft) -> Draft:
     """Return outputs that follow the softmax of their scores."""
-    return Draft(load=output.load, runs=output.runs, streamed=output.streamed, after=scores)
+    return Draft(output.share, runs=output.runs, streamed=output.streamed, after=scores)
 
 
 def _turn(
@@ -93,7 +94,7 @@ def _turn(
 ) -> tuple[list[Draft], Draft]:
     """Return scores with their softmax, and outputs, of some heads over some keys."""
     software = machine.p.software
-    load = bytes_of(copies * n_keys * shape.head_dim, shape.kv_dtype) if shape.from_cache else 0
+    share = copies * n_keys * shape.head_dim
     streamed = written == "queries"
     rows = [shape.seeing(first + start, first + start + n) for start, n in _blocks(n_keys, machine.columns)]
     n_scores = copies * sum(n * seen for (_, n), seen in zip(_blocks(n_keys, machine.columns), rows, strict=True))
@@ -106,12 +107,12 @@ def _turn(
     else:
         runs = _written(machine, shape, copies, first, n_keys, keys_are_columns=True)
         after = _written(machine, shape, copies, first, n_keys, keys_are_columns=False)
-        values, later = copies * n_keys * shape.head_dim, copies * n_keys * shape.head_dim
+        values, later = share, share
     decompose = machine.p.weights.decomposition
     scores = [Draft(ops=values * decompose, after=0)] if decompose else []
     ops += later * decompose
-    scores.append(Draft(load=load, runs=runs, streamed=streamed, after=0, ops=ops, transcendental=float(n_scores)))
-    return scores, Draft(load=load, runs=after, streamed=streamed)
+    scores.append(Draft(share, runs=runs, streamed=streamed, after=0, ops=ops, transcendental=float(n_scores)))
+    return scores, Draft(share, runs=after, streamed=streamed)
 
 
 def _blocks(n_keys: int, extent: int) -> list[tuple[int, int]]:

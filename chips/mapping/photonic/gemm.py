@@ -41,17 +41,11 @@ def _plan(machine: PhotonicMachine, operator: Operator, written: str) -> Plan:
     for rows in groups:
         product = Product(rows, dims["N"], dims["K"], bits, spilled * rows // m)
         drafts.extend(weights_written(machine, product) if written == "weights" else rows_written(machine, product))
-    n_passes = _reloads(machine, groups, dims["N"], written)
+    # Weights come again for every block of rows whose sums there is room for.
+    loaded = sum(draft.share for draft in drafts)
     drafts.append(Draft(after=len(drafts) - 1, store=machine.spilled(operator.output_bytes)))
-    return machine.plan(f"{written} written", drafts, operator.weight_bytes * n_passes)
-
-
-def _reloads(machine: PhotonicMachine, groups: list[int], n: int, written: str) -> int:
-    """Return how often weights come from the host: for every block of rows whose sums there is room for."""
-    rows = max(groups)
-    if written == "weights":
-        return -(-rows // most_vectors(machine, n))
-    return -(-rows // (machine.columns * machine.p.cores))
+    there = len(groups) * dims["N"] * dims["K"]
+    return machine.plan(f"{written} written", drafts, operator.weight_bytes * loaded // there)
 
 
 def most_vectors(machine: PhotonicMachine, columns: int) -> int:
