@@ -56,10 +56,13 @@ def _parameter_row(parameter: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _written(parameter: Mapping[str, Any]) -> str:
-    """Return value and unit as their author wrote them, or else as the simulator uses them."""
+    """Return value and unit as their author wrote them, or else as the simulator uses them: so of a formula."""
+    formula, value = parameter.get("formula"), parameter.get("value")
+    if formula and str(parameter.get("written")).startswith(formula) and isinstance(value, int | float):
+        return quantity.in_unit(value, str(parameter.get("unit", "1")))
     if parameter.get("written"):
         return str(parameter["written"])
-    value, unit = parameter.get("value"), str(parameter.get("unit", "1"))
+    unit = str(parameter.get("unit", "1"))
     number = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
     return number if unit == "1" else f"{number} {unit}"
 

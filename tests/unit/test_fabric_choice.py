@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -163,6 +165,19 @@ def test_lasers_have_a_line_of_their_own_in_the_log(with_lasers: Recorded) -> No
     with open_run(with_lasers.file) as file:
         window = file.cycles("chip0/link/laser", 0, 5)
     assert window.power_w.tolist() == [pytest.approx(4.741)] * 5
+
+
+def test_a_system_with_lasers_adds_up_as_all_others_do(with_lasers: Recorded) -> None:
+    path = Path(__file__).parents[1] / "property" / "test_conformance.py"
+    spec = importlib.util.spec_from_file_location("conformance", path)
+    assert spec is not None and spec.loader is not None
+    laws = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(laws)
+    tests = [law for name, law in vars(laws).items() if name.startswith("test_")]
+    tests = [law for law in tests if list(inspect.signature(law).parameters) == ["recorded"]]
+    assert len(tests) >= 6
+    for law in tests:
+        law(with_lasers)
 
 
 def test_more_energy_a_bit_moves_energy_alone(model: str) -> None:
