@@ -37,7 +37,7 @@ def test_the_technologies_are_there() -> None:
     wanted = (
         "nvlink3-nvswitch nvlink4-nvswitch nvlink5-nvswitch nvlink5-nvl72 nvlink-c2c pcie4-switch pcie5-switch "
         "pcie6-switch ucie-advanced ucie-standard copper-xsr copper-vsr copper-lr copper-retimed optics-dsp optics-lpo "
-        "optics-cpo passage-m1000 passage-l200 passage-l20 teraphy photonic-fabric quantum-x spectrum-x"
+        "optics-cpo passage-m1000 passage-l200 passage-l200x passage-l20 teraphy photonic-fabric quantum-x spectrum-x"
     )
     assert set(wanted.split()) <= set(LAYERED)
     assert {name for name in WITH_LIGHT if name in wanted.split()} == {
@@ -140,6 +140,10 @@ def test_links_side_by_side() -> None:
     assert nvlink["energy_j_per_bit"] == pytest.approx(5.5e-12)
     l200 = table["passage-l200"]
     assert 2 * 8 * l200["rate_bytes_per_s"] == pytest.approx(32e12, rel=1e-3), "published for a package, both ways"
+    assert 2 * 8 * table["passage-l200x"]["rate_bytes_per_s"] == pytest.approx(64e12, rel=1e-3)
+    assert 2 * 8 * table["teraphy"]["rate_bytes_per_s"] == pytest.approx(8e12, rel=1e-3)
+    assert 16 * 2 * 8 * table["photonic-fabric"]["rate_bytes_per_s"] / (514 / 544) == pytest.approx(115e12, rel=0.01)
+    assert 8 * 144 * table["quantum-x"]["rate_bytes_per_s"] == pytest.approx(115.2e12, rel=1e-3)
     m1000 = table["passage-m1000"]
     assert 8 * m1000["rate_bytes_per_s"] == pytest.approx(57e12, rel=0.03), "published, one way"
 
