@@ -52,7 +52,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "time_per_output_token_s": per_token_s,
         "tokens_per_s_user": 1 / per_token_s if per_token_s else None,
         "tokens_per_s_system": n_tokens / total_s,
-        "tokens_per_s_system_with_prompt": (n_tokens + over.batch * trace.prompt) / total_s,
+        "tokens_per_s_system_with_prompt": over.batch * (trace.prompt + trace.generate) / total_s,
         "energy_per_token_j": totals.energy_fj / FJ_PER_JOULE / n_tokens,
         "energy_j": totals.energy_j(),
         "average_power_w": totals.average_power_w,

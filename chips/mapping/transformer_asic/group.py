@@ -97,3 +97,32 @@ def operator_key(operator: Operator, n_pages: int | None = None) -> Hashable:
     formats = (operator.dtype, operator.weight_dtype, operator.output_dtype, operator.kv_dtype)
     kv = () if n_pages is not None else (operator.kv_read_bytes, operator.kv_write_bytes)
     return (operator.kind, tuple(dims.items()), formats, sizes, kv, operator.group_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsGroup:
+    """The operators of a group, each if any."""
+
+    front: Operator | None
+    main: Operator | None
+    back: Operator | None
+
+    @property
+    def first(self) -> Operator:
+        """The operator that takes the group's rows in."""
+        return next(operator for operator in (self.front, self.main, self.back) if operator)
+
+    @property
+    def last(self) -> Operator:
+        """The operator whose results leave the group."""
+        return next(operator for operator in (self.back, self.main, self.front) if operator)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the group."""
+        return rows_of(self.main or self.first)
+
+    @property
+    def columns(self) -> int:
+        """Columns of the weights; 1 without."""
+        return self.main.dims["N"] if self.main else 1

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from dieshot.chips.mapping.transformer_asic import attention, rows
 from dieshot.chips.mapping.transformer_asic.attention import AttentionPart
-from dieshot.chips.mapping.transformer_asic.group import Group, groups_of, operator_key
+from dieshot.chips.mapping.transformer_asic.group import Group, RowsGroup, groups_of, operator_key
 from dieshot.chips.mapping.transformer_asic.machine import AsicMachine, Draft, portion
-from dieshot.chips.mapping.transformer_asic.rows import RowsGroup, RowsPart
+from dieshot.chips.mapping.transformer_asic.rows import RowsPart
 from dieshot.chips.parts.systolic.core_program import CoreProgram
 from dieshot.chips.parts.transformer_asic.program import HOLD, fused_program
 from dieshot.simulator.engine.chip import UnsupportedError

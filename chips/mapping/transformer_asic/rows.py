@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import gcd
 
-from dieshot.chips.mapping.transformer_asic.group import UNIT_OF, rows_of, unit_elements
+from dieshot.chips.mapping.transformer_asic.group import UNIT_OF, RowsGroup, rows_of, unit_elements
 from dieshot.chips.mapping.transformer_asic.machine import (
     ROWS_SHARE,
     TURN_SHARE,
@@ -21,11 +20,10 @@ from dieshot.chips.mapping.transformer_asic.machine import (
     portion,
     shares,
 )
-from dieshot.chips.parts.transformer_asic.program import FOLDS, NONE
+from dieshot.chips.mapping.transformer_asic.tiles import column_bytes, tile_columns, tile_steps
+from dieshot.chips.parts.transformer_asic.program import FOLDS, GROUP, LOAD, NONE
 from dieshot.traces.dtype import bytes_of
 from dieshot.traces.operator import Operator
-
-ACCUMULATOR_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +42,6 @@ class RowsPart:
     def rows(self) -> int:
         """Rows of all matrices."""
         return sum(self.blocks)
-
-
-@dataclass(frozen=True, slots=True)
-class RowsGroup:
-    """The operators of a group, each if any."""
-
-    front: Operator | None
-    main: Operator | None
-    back: Operator | None
-
-    @property
-    def first(self) -> Operator:
-        """The operator that takes the group's rows in."""
-        return next(operator for operator in (self.front, self.main, self.back) if operator)
-
-    @property
-    def last(self) -> Operator:
-        """The operator whose results leave the group."""
-        return next(operator for operator in (self.back, self.main, self.front) if operator)
-
-    @property
-    def rows(self) -> int:
-        """Rows of the group."""
-        return rows_of(self.main or self.first)
-
-    @property
-    def columns(self) -> int:
-        """Columns of the weights; 1 without."""
-        return self.main.dims["N"] if self.main else 1
 
 
 def parts_of(machine: AsicMachine, group: RowsGroup) -> list[tuple[RowsPart, int]]:
@@ -113,18 +82,6 @@ def _packed(machine: AsicMachine, main: Operator, most: int) -> Iterator[tuple[i
         yield tuple(blocks)
 
 
-def column_bytes(main: Operator) -> int:
-    """Return the bytes of one column of weights."""
-    return bytes_of(main.dims["K"], main.weight_dtype or main.dtype)
-
-
-def tile_columns(machine: AsicMachine, main: Operator) -> int:
-    """Return the columns of a tile of weights: as few as keep all arrays busy with whole folds."""
-    array = machine.p.array
-    k_tiles = -(-main.dims["K"] // array.rows)
-    return array.columns * (array.count // gcd(k_tiles, array.count))
-
-
 def resident_bytes(machine: AsicMachine, group: RowsGroup, part: RowsPart) -> int:
     """Return the room that tensors of a part take beside the tiles that stream."""
     total = sum(n for n in group.first.inputs.values() if not machine.spilled(n))
@@ -156,7 +113,7 @@ def draft_rows(
     first = len(draft.steps)
     for rows in part.blocks:
         blocks = shares(rows, machine.p.array.accumulator_rows)
-        out = _tile_steps(machine, draft, number, group, part.columns, blocks, fed)
+        out = tile_steps(machine, draft, number, group, part.columns, blocks, fed)
     if len(part.blocks) == 1:
         _set_exact_load(draft, number, group.main, part, group.columns)
     if part.ahead:
@@ -244,87 +201,10 @@ def _streams(machine: AsicMachine, n_bytes: int, all_rows: int, rows: int) -> It
         yield begin, end, portion(n_bytes, begin, end, all_rows)
 
 
-def _tile_steps(
-    machine: AsicMachine,
-    draft: Draft,
-    number: int,
-    group: RowsGroup,
-    all_columns: int,
-    blocks: Sequence[int],
-    source: Sequence[int],
-) -> list[int]:
-    """Write down all tiles of one matrix; return the steps that hand out the last tile, in the order of rows."""
-    main = group.main
-    assert main is not None
-    array, k = machine.p.array, main.dims["K"]
-    passes = machine.passes(main.dtype, main.weight_dtype or main.dtype)
-    k_tiles = -(-k // array.rows)
-    weight_row = bytes_of(array.columns, main.weight_dtype or main.dtype)
-    load_cycles = -(-min(k, array.rows) * weight_row // array.weight_load)
-    out: list[int] = []
-    for columns in shares(all_columns, tile_columns(machine, main)):
-        n_tiles = -(-columns // array.columns)
-        weights = bytes_of(columns * k, main.weight_dtype or main.dtype)
-        n_folds = -(-k_tiles * n_tiles // array.count)
-        out = []
-        for index, rows in enumerate(blocks):
-            last = index == len(blocks) - 1
-            common = {
-                "group": number,
-                "stream": rows * passes,
-                "load_cycles": load_cycles,
-                "after": before(source, index, len(blocks)),
-                "chain": rows * passes,
-            }
-            macs = k_tiles * n_tiles * rows * array.rows * array.columns * passes
-            touched = (0 if index else weights) + n_folds * _rows_bytes(machine, main, rows)
-            # The first rows begin as soon as the weights of one fold are there, those after them find all.
-            rounds = 1 if index else n_folds
-            for turn in range(rounds):
-                mine = portion(weights, turn, turn + 1, rounds)
-                step = draft.add(
-                    folds=n_folds // rounds,
-                    load=0 if index else mine,
-                    hold=0 if index else mine,
-                    release=mine if last else 0,
-                    macs=portion(macs, turn, turn + 1, rounds),
-                    touched=portion(touched, turn, turn + 1, rounds),
-                    **common,
-                    **(_finished(machine, group, rows * columns) if turn == rounds - 1 else {}),
-                )
-            out.append(step)
-    return out
-
-
-def _rows_bytes(machine: AsicMachine, main: Operator, rows: int) -> int:
-    """Return the bytes of rows that go out to all arrays in a fold: a slice of K each, tiles side by side share it."""
-    array, k = machine.p.array, main.dims["K"]
-    n_slices = min(-(-k // array.rows), array.count)
-    return bytes_of(rows * min(k, n_slices * array.rows), main.dtype)
-
-
-def _finished(machine: AsicMachine, group: RowsGroup, share: int) -> dict[str, int]:
-    """Return the columns of the step that hands out `share` results: the unit behind, and what goes to HBM."""
-    main, back = group.main, group.back
-    assert main is not None
-    whole = main.dims["M"] * main.dims["N"]
-    kv = back.kv_write_bytes if back else 0
-    store = (machine.spilled(group.last.output_bytes) + kv) * share // whole
-    if back is None:
-        return {"store": store, "worked": bytes_of(share, main.output_dtype)}
-    return {
-        "store": store,
-        "unit": UNIT_OF[back.kind],
-        "unit_cycles": machine.unit_cycles(UNIT_OF[back.kind], unit_elements(back) * share // whole),
-        "ops": (back.vector_ops + back.transcendental_ops) * share // whole,
-        "worked": back.output_bytes * share // whole,
-    }
-
-
 def _set_exact_load(draft: Draft, number: int, main: Operator, part: RowsPart, columns: int) -> None:
     """Load biases, and what rounding left of the operator's bytes, with the last tile."""
-    mine = [step for step in draft.steps if step[0] == number and step[FOLDS]]
-    missing = portion(main.weight_bytes, 0, part.columns, columns) - sum(step[1] for step in mine)
+    mine = [step for step in draft.steps if step[GROUP] == number and step[FOLDS]]
+    missing = portion(main.weight_bytes, 0, part.columns, columns) - sum(step[LOAD] for step in mine)
     if missing > 0:
-        last = next(step for step in reversed(mine) if step[1])
-        last[1] += missing
+        last = next(step for step in reversed(mine) if step[LOAD])
+        last[LOAD] += missing
