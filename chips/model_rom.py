@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from dieshot.chips.mapping.model_rom.account import components, counters, energies, joined_key, with_waits
-from dieshot.chips.mapping.model_rom.lower import Lowering, positions
+from dieshot.chips.mapping.model_rom.lower import KINDS, Lowering, positions
 from dieshot.chips.mapping.model_rom.machine import BlockMachine
 from dieshot.chips.parameters.model_rom import ModelRomParameters, check_feasible
 from dieshot.chips.parameters.power import watts
@@ -27,6 +27,7 @@ from dieshot.traces.operator import Operator
 QUIET = "quiet"
 PRECISION = "w4a8"
 Cells = tuple[Cell, ...]
+MB = 1e6
 
 
 class ModelRom(Chip[str]):
@@ -41,6 +42,7 @@ class ModelRom(Chip[str]):
     pipelines_users = True
     head_apart = True
     main_kind = "rom"
+    kinds = KINDS
 
     def __init__(self, parameters: ModelRomParameters, n_parts: int = 1) -> None:
         check_feasible(parameters)
@@ -67,6 +69,23 @@ class ModelRom(Chip[str]):
         if trace.precision != PRECISION:
             raise UnsupportedError(
                 f"{name} runs {rom.model} in {PRECISION}, as it is in the ROM, not {trace.precision}"
+            )
+        self._refuse_long(trace)
+
+    def _refuse_long(self, trace: Any) -> None:
+        """Refuse sequences that go through the blocks together and whose cache the SRAM cannot hold."""
+        whole = trace.steps[trace.n_prefill_steps - 1]
+        low_rank_bytes = sum(
+            block.repeat * self.stored_weight_bytes(operator) for block in whole.blocks for operator in block.operators
+        )
+        each = trace.model.kv_bytes_per_token(trace.kv_precision)
+        fits, wanted = max(0, self.memory_bytes - low_rank_bytes) // each, trace.batch * trace.steps[-1].kv_len
+        if wanted > fits:
+            beside = f", beside {low_rank_bytes / MB:.1f} MB of low-rank paths" if low_rank_bytes else ""
+            raise UnsupportedError(
+                f"{self.parameters.name} keeps {fits:,} positions of all users together in {trace.kv_precision}, in "
+                f"{self.memory_bytes / MB:.1f} MB of SRAM{beside}; not {wanted:,} ({trace.batch} x "
+                f"{trace.steps[-1].kv_len:,})"
             )
 
     def divided(self, n_parts: int) -> ModelRom:

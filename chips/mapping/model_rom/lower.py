@@ -15,6 +15,7 @@ from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.traces.dtype import bytes_of
 from dieshot.traces.operator import Operator
 
+KINDS = frozenset({"embedding", "norm", "gemm", "rope_kv_append", "attention", "activation", "sample"})
 WEIGHTS = ("int4",)
 CACHES = ("int8", "bf16")
 INDEX_BYTES = 4
@@ -37,8 +38,7 @@ class Lowering:
     def refuse(self, operator: Operator) -> None:
         """Raise UnsupportedError for an operator that no block has a part for."""
         name = self.machine.parameters.name
-        kinds = ("embedding", "norm", "gemm", "rope_kv_append", "attention", "activation", "sample", "send_recv")
-        if operator.kind not in kinds:
+        if operator.kind not in (*KINDS, "send_recv"):
             raise UnsupportedError(f"{name} has no part for {operator.kind} (operator {operator.name})")
         if operator.kind in ("gemm", "embedding") and operator.weight_dtype not in WEIGHTS:
             raise UnsupportedError(
