@@ -110,10 +110,11 @@ def draft_rows(
     if len(part.blocks) > 1:
         fed = fed[-1:]  # the rows of an expert come from all over
     out: list[int] = []
-    first = len(draft.steps)
+    first, handed = len(draft.steps), 0
     for rows in part.blocks:
         blocks = shares(rows, machine.p.array.accumulator_rows)
-        out = tile_steps(machine, draft, number, group, part.columns, blocks, fed)
+        out = tile_steps(machine, draft, number, group, part.columns, blocks, fed, handed)
+        handed += rows * part.columns
     if len(part.blocks) == 1:
         _set_exact_load(draft, number, group.main, part, group.columns)
     if part.ahead:

@@ -31,8 +31,12 @@ def tile_steps(
     all_columns: int,
     blocks: Sequence[int],
     source: Sequence[int],
+    handed: int = 0,
 ) -> list[int]:
-    """Write down all tiles of one matrix; return the steps that hand out the last tile, in the order of rows."""
+    """Write down all tiles of one matrix; return the steps that hand out the last tile, in the order of rows.
+
+    handed: results of the group that others have handed out before.
+    """
     main = group.main
     assert main is not None
     array, k = machine.p.array, main.dims["K"]
@@ -69,8 +73,9 @@ def tile_steps(
                     macs=portion(macs, turn, turn + 1, rounds),
                     touched=portion(touched, turn, turn + 1, rounds),
                     **common,
-                    **(_finished(machine, group, rows * columns) if turn == rounds - 1 else {}),
+                    **(_finished(machine, group, handed, handed + rows * columns) if turn == rounds - 1 else {}),
                 )
+            handed += rows * columns
             out.append(step)
     return out
 
@@ -82,19 +87,19 @@ def _rows_bytes(machine: AsicMachine, main: Operator, rows: int) -> int:
     return bytes_of(rows * min(k, n_slices * array.rows), main.dtype)
 
 
-def _finished(machine: AsicMachine, group: RowsGroup, share: int) -> dict[str, int]:
-    """Return the columns of the step that hands out `share` results: the unit behind, and what goes to HBM."""
+def _finished(machine: AsicMachine, group: RowsGroup, begin: int, end: int) -> dict[str, int]:
+    """Return the columns of the step that hands out results begin .. end - 1: the unit behind, and what goes to HBM."""
     main, back = group.main, group.back
     assert main is not None
     whole = main.dims["M"] * main.dims["N"]
-    kv = back.kv_write_bytes if back else 0
-    store = (machine.spilled(group.last.output_bytes) + kv) * share // whole
+    store = machine.spilled(group.last.output_bytes) + (back.kv_write_bytes if back else 0)
+    stored = {"store": portion(store, begin, end, whole)}
     if back is None:
-        return {"store": store, "worked": bytes_of(share, main.output_dtype)}
-    return {
-        "store": store,
-        "unit": UNIT_OF[back.kind],
-        "unit_cycles": machine.unit_cycles(UNIT_OF[back.kind], unit_elements(back) * share // whole),
-        "ops": (back.vector_ops + back.transcendental_ops) * share // whole,
-        "worked": back.output_bytes * share // whole,
+        return stored | {"worked": bytes_of(end - begin, main.output_dtype)}
+    unit = UNIT_OF[back.kind]
+    return stored | {
+        "unit": unit,
+        "unit_cycles": machine.unit_cycles(unit, portion(unit_elements(back), begin, end, whole)),
+        "ops": portion(back.vector_ops + back.transcendental_ops, begin, end, whole),
+        "worked": portion(back.output_bytes, begin, end, whole),
     }
