@@ -110,17 +110,20 @@ class ReconfigurableDataflow(Chip[Handover]):
     def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
         """Refuse formats that PCUs do not multiply, and learn what follows what, to fetch ahead; see Chip."""
         lowering = self.lowering
-        known: dict[int, tuple[Hashable, int]] = {}
+        lowering.follow = {}
+        keys: dict[int, Hashable] = {}
+        prefixes: dict[Hashable, int] = {}
         orders = []
-        for steps in stages:
-            for step in steps:
-                for block in step.blocks:
-                    if id(block.operators) not in known:
-                        for operator in block.operators:
-                            self._refuse(operator)
-                        prefix = lowering.prefix_bytes(block.operators)
-                        known[id(block.operators)] = (lowering.key(block.operators), prefix)
-                orders.append([(known[id(b.operators)][0], b.repeat, known[id(b.operators)][1]) for b in step.blocks])
+        for step in (step for steps in stages for step in steps):
+            for block in step.blocks:
+                if id(block.operators) not in keys:
+                    for operator in block.operators:
+                        self._refuse(operator)
+                    key = keys[id(block.operators)] = lowering.key(block.operators)
+                    if key not in prefixes:
+                        prefixes[key] = lowering.region(block.operators).prefix_bytes
+            named = [(keys[id(block.operators)], block.repeat) for block in step.blocks]
+            orders.append([(key, repeat, prefixes[key]) for key, repeat in named])
         room = stream_room(self.parameters) // 2
         lowering.follow = {key: min(room, n_bytes) for key, n_bytes in successors(orders).items()}
         self._cells.clear()

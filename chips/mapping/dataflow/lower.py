@@ -58,16 +58,9 @@ class Lowering:
             if index == len(operators) - 1:
                 stage = replace(stage, store=stage.store + spilled_out)
             stages.append(stage)
-        return Region(tuple(stages), n_tiles, self.follow.get(self.key(operators), 0))
-
-    def prefix_bytes(self, operators: Sequence[Operator]) -> int:
-        """Return what of a stretch's stream can be asked for before the stretch begins: all up to a choice."""
-        total = self._spilled(operators)[0]
-        for operator in operators:
-            if operator.kind == "grouped_gemm":
-                break
-            total += self._stream_bytes(operator)
-        return total
+        kept = sum(sum(stage.tiles[: stage.n_kept]) for stage in stages)
+        together = kept + 2 * self.machine.p.program.stream_tile <= stream_room(self.machine.p)
+        return Region(tuple(stages), n_tiles, self.follow.get(self.key(operators), 0), together)
 
     def _spilled(self, operators: Sequence[Operator]) -> tuple[int, int]:
         """Return the bytes of a stretch's input and output that go through HBM: all, where the rest of the memory units

@@ -60,7 +60,7 @@ class AddressUnits(Component):
         self._closing = False
         buffers.tell(self.wake)
         for gate in {gate for gate in stream.gate if gate != NO_STAGE}:
-            callbacks = board.done[gate][-1].callbacks
+            callbacks = board.done[gate][0].callbacks
             assert callbacks is not None
             callbacks.append(lambda _: self.wake())
         self._wake = env.event()
@@ -94,6 +94,9 @@ class AddressUnits(Component):
             if len(rows) == 0 and not self._flying:
                 if self._closing:
                     return
+                if self._may_issue():  # as soon as the last transfer is there
+                    yield self.env.timeout(self._slots[0] - now)
+                    continue
                 self._wake = self.env.event()
                 yield self._wake
                 if self.issued < self.stream.n_own:
@@ -109,16 +112,21 @@ class AddressUnits(Component):
 
     def _gate_open(self) -> bool:
         gate = self.stream.gate[self.issued] if self.issued < self.stream.n_own else NO_STAGE
-        return gate == NO_STAGE or self.board.over(gate)
+        return gate == NO_STAGE or self.board.has_chosen(gate)
+
+    def _may_issue(self) -> bool:
+        """Whether the next transfer has its room, and is known to be wanted."""
+        if self._closing or self.issued == len(self.stream.sizes) or not self._gate_open():
+            return False
+        return self.stream.sizes[self.issued] <= self.buffers.free_bytes
 
     def _issue(self, now: int) -> Rows:
         """Return the requests (n, 4: time, bytes, direction, transfer) that start before the window's end."""
         until = now + self.timing.quantum_fs
         out = []
         sizes = self.stream.sizes
-        while not self._closing and self.issued < len(sizes) and self._slots and self._slots[0] < until:
-            if not self._gate_open() or not self.buffers.take(sizes[self.issued]):
-                break
+        while self._slots and self._slots[0] < until and self._may_issue():
+            self.buffers.take(sizes[self.issued])
             start = max(now, heapq.heappop(self._slots))
             out.append((start, sizes[self.issued], READ, self.issued))
             self._flying.add(self.issued)

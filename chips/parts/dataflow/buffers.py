@@ -32,9 +32,6 @@ class StreamBuffers(Component):
             if self._listener is not None:
                 self._listener()
 
-    def take(self, n_bytes: int) -> bool:
-        """Take room if there is as much; say whether there was."""
-        if n_bytes > self.free_bytes:
-            return False
+    def take(self, n_bytes: int) -> None:
+        """Take room."""
         self.free_bytes -= n_bytes
-        return True

@@ -61,7 +61,7 @@ class Die:
         agcu = AddressUnits(
             env, timing, region, stream, board, buffers, before, (requests, fills), self._delivery(region), agcu_log
         )
-        units = self._units(env, region, board, buffers, agcu)
+        units = self._units(env, region, stream, board, buffers, agcu)
         env.run(until=board.done[-1][-1])
         end_fs = -(-int(env.now) // timing.period_fs) * timing.period_fs
         agcu.close()
@@ -85,11 +85,16 @@ class Die:
         return 0 if before.begun else self.timing.start_fs
 
     def _units(
-        self, env: simpy.Environment, region: Region, board: Board, buffers: StreamBuffers, agcu: AddressUnits
+        self,
+        env: simpy.Environment,
+        region: Region,
+        stream: Stream,
+        board: Board,
+        buffers: StreamBuffers,
+        agcu: AddressUnits,
     ) -> list[Component]:
         links = simpy.Resource(env)
         units: list[Component] = []
-        first_tile = 0
         for index, stage in enumerate(region.stages):
             if stage.collective:
                 duration_fs = self.timing.collective(piece_of(stage.operator, region.token_tiles)).duration_fs
@@ -97,8 +102,7 @@ class Die:
                 units.append(PeerUnit(env, index, agcu.begin_fs, board, links, duration_fs, store))
             else:
                 period_fs = self.timing.period_fs
-                units.append(StageUnit(env, index, stage, first_tile, agcu.begin_fs, period_fs, board, buffers, agcu))
-            first_tile += len(stage.tiles)
+                units.append(StageUnit(env, index, stage, stream, agcu.begin_fs, period_fs, board, buffers, agcu))
         return units
 
     def _delivery(self, region: Region) -> list[tuple[int, int]]:

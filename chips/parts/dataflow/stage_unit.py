@@ -10,7 +10,7 @@ import simpy
 from dieshot.chips.mapping.dataflow.stage import Stage
 from dieshot.chips.parts.dataflow.agcu import AddressUnits
 from dieshot.chips.parts.dataflow.buffers import StreamBuffers
-from dieshot.chips.parts.dataflow.timing import Board
+from dieshot.chips.parts.dataflow.timing import Board, Stream
 from dieshot.simulator.engine.component import Component
 
 Interval = tuple[int, int]
@@ -27,7 +27,7 @@ class StageUnit(Component):
         env: simpy.Environment,
         index: int,
         stage: Stage,
-        first_tile: int,
+        stream: Stream,
         begin_fs: int,
         period_fs: int,
         board: Board,
@@ -36,7 +36,7 @@ class StageUnit(Component):
     ) -> None:
         self.index = index
         self.stage = stage
-        self.first_tile = first_tile
+        self.stream = stream
         self.begin_fs = begin_fs
         self.period_fs = period_fs
         self.board = board
@@ -78,7 +78,7 @@ class StageUnit(Component):
             yield from self._compute(cycles)
         total, so_far = sum(sizes[i] for i in tiles), 0
         for i in tiles:
-            loaded = self.board.loaded[self.first_tile + i]
+            loaded = self.board.loaded[self.stream.place[self.index, i]]
             if not loaded.processed:
                 begin = int(self.env.now)
                 yield loaded

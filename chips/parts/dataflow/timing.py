@@ -64,13 +64,15 @@ class Handover:
 class Stream:
     """The bytes that a region wants from HBM, in order, cut into transfers: what each belongs to.
 
-    sizes: of transfers, those fetched ahead for the next region last; n_own: without these. first_tile, last_tile: of
-    a transfer, by number. gate: stage that must be over before a transfer may start.
+    sizes: of transfers, those fetched ahead for the next region last; n_own: without these. place: of a stage's tile in
+    the stream. first_tile, last_tile: of a transfer, by place. gate: stage that must have chosen before.
     """
 
     def __init__(self, region: Region, transfer_bytes: int) -> None:
-        tiles = [size for stage in region.stages for size in stage.tiles]
-        self.tile_stage = [i for i, stage in enumerate(region.stages) for _ in stage.tiles]
+        order = region.order
+        tiles = [region.stages[i].tiles[tile] for i, tile in order]
+        self.tile_stage = [i for i, _ in order]
+        self.place = {tile: position for position, tile in enumerate(order)}
         ends = np.cumsum(tiles, dtype=np.int64)
         total = int(ends[-1]) if len(tiles) else 0
         starts = np.concatenate(([0], ends[:-1])) if len(tiles) else np.zeros(0, np.int64)
@@ -109,6 +111,6 @@ class Board:
         event._value = None
         self.env.schedule(event, delay=max(0, time_fs - int(self.env.now)))
 
-    def over(self, stage: int) -> bool:
-        """Whether a stage is through with all token tiles."""
-        return bool(self.done[stage][-1].processed)
+    def has_chosen(self, stage: int) -> bool:
+        """Whether a stage is through with the first token tile; a later one's choices find what this one's miss."""
+        return bool(self.done[stage][0].processed)
