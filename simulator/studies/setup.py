@@ -22,6 +22,7 @@ from dieshot.simulator.params import (
     configs_folder,
     document_from_text,
     find_document,
+    list_names,
     overrides_of,
     parse_overrides,
     resolve,
@@ -141,6 +142,7 @@ def _links(name: str | None, own: Document | None, beside: Document | None) -> D
     try:
         return standing_in(find_document("links", name, beside), own)
     except InputError as problem:
+        problem.nearest = problem.nearest or next((known for known in list_names("links") if name in known), None)
         raise problem.located(file="--set", key="fabric") from None
 
 

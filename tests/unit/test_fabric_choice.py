@@ -111,6 +111,7 @@ def test_a_system_without_links_may_be_given_some(model: str, tmp_path: Path) ->
     [
         ("run dgx-h100 llama-3-8b --set fabric=nvlink-c2c", ["nvlink-c2c", "at most 2 chips", "has 8"]),
         ("run dgx-h100 llama-3-8b --set fabric=pasage-l200", ["--set: fabric", "'passage-l200'"]),
+        ("run dgx-h100 llama-3-8b --set fabric=cpo", ["--set: fabric", "did you mean 'optics-cpo'?"]),
         ("run dgx-h100 llama-3-8b --set fabric=groq-c2c", ["groq-c2c", "shape"]),
         ("run h100-sxm llama-3-8b --set fabric=passage-l200", ["one chip"]),
         ("run groq-8 qwen3-0.6b --set fabric=passage-l200", ["groq-8 cannot be joined by passage-l200", "mesh"]),
