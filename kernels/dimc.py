@@ -27,7 +27,7 @@ N_SERVER = 3
 @part_of_loop
 def _log_wait(line: int, end: int, arrival: int, waits: Rows, open_: Rows, n_log: int, log: Rows) -> int:
     """Log what the arrays of a chiplet waited for since they were last at work: for `waits` (n, 2: until, state) in
-    turn up to the first vector, then for the tile."""
+    turn up to the first vector, then for the tile. Between vectors it is the last of them."""
     at = open_[line, 1]
     for i in range(waits.shape[0]):
         until = min(waits[i, 0], end)
@@ -113,7 +113,7 @@ def pass_tiles(
                     part = macs * (m + 1) // n_vectors - macs * m // n_vectors
                     if record:
                         if begin_m > at:
-                            n_log = _log_wait(array, begin_m, begin_m, waits, open_, n_log, log)
+                            n_log = emit(array, at, begin_m, waits[waits.shape[0] - 1, 1], 0, open_, n_log, log)
                         n_log = emit(array, begin_m, begin_m + vector_cycles, BUSY, part, open_, n_log, log)
                     at = begin_m + vector_cycles
                     if last:

@@ -17,7 +17,7 @@ from dieshot.kernels import dimc
 from dieshot.simulator.engine.component import Component
 from dieshot.simulator.engine.port import Port
 
-ROWS_A_TILE = 8  # of the log: a selection, waits, a multiplication
+ROWS_A_TILE, ROWS_A_VECTOR = 4, 2  # of the log: selection, multiplication and what is waited for in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class Arrays(Component):
         timing = self.timing
         table = np.array([(each.passes, each.select_bytes, each.macs) for each in tiles], np.int64)
         done = np.empty_like(work.arrivals)
-        n_waits = ROWS_A_TILE + len(work.waits)
-        space = self.log.space(len(table) * n_waits * (int(table[:, 0].max()) + 2 * work.arrivals.shape[1] + 1))
+        n_rows = (ROWS_A_TILE + len(work.waits)) * int(table[:, 0].max()) + ROWS_A_VECTOR * work.arrivals.shape[1]
+        space = self.log.space(len(table) * n_rows)
         n_rows = dimc.pass_tiles(
             timing.select_cycles,
             work.step.vector_cycles,
