@@ -67,9 +67,10 @@ class AddressUnits(Component):
         super().__init__(env, "agcu")
 
     def store(self, n_bytes: int) -> None:
-        """Take bytes to be written."""
-        self._stores.append(n_bytes)
-        self.wake()
+        """Take bytes to be written, if any."""
+        if n_bytes:
+            self._stores.append(n_bytes)
+            self.wake()
 
     def wake(self) -> None:
         """Say that room, a choice or something to store may have come."""

@@ -14,13 +14,14 @@ from dieshot.chips.parts.activity import ActivityLog
 from dieshot.chips.parts.dataflow.agcu import AddressUnits
 from dieshot.chips.parts.dataflow.buffers import StreamBuffers
 from dieshot.chips.parts.dataflow.log import StageLog, activity_of, shares, strip_rows, union
-from dieshot.chips.parts.dataflow.stage_unit import PeerUnit, StageUnit
+from dieshot.chips.parts.dataflow.stage_unit import PeerUnit, StageUnit, share
 from dieshot.chips.parts.dataflow.timing import Board, DataflowTiming, Handover, Rows, Stream
 from dieshot.chips.parts.memory.hbm import MIB, HbmChannels
 from dieshot.chips.parts.systolic.lane_log import LaneLog
 from dieshot.simulator.engine.cell import BUSY, Activity
 from dieshot.simulator.engine.component import Component
 from dieshot.simulator.engine.port import Port
+from dieshot.traces.dtype import bytes_of
 from dieshot.traces.operator import Operator
 
 GRAIN_FS = 50_000_000  # what flies at the end of a region is late by a multiple, so that layers recur
@@ -98,7 +99,7 @@ class Die:
         for index, stage in enumerate(region.stages):
             if stage.collective:
                 duration_fs = self.timing.collective(piece_of(stage.operator, region.token_tiles)).duration_fs
-                store = partial(agcu.store, stage.store) if stage.store else _nothing
+                store = partial(_store_share, agcu, stage.store, region.token_tiles)
                 units.append(PeerUnit(env, index, agcu.begin_fs, board, links, duration_fs, store))
             else:
                 period_fs = self.timing.period_fs
@@ -163,20 +164,20 @@ class Die:
 
     def _amounts(self, region: Region) -> dict[int, list[int]]:
         """Return, by line and stage, byte-hops of the mesh, bytes of memory units and SIMD operations of a region."""
-        mesh, sram, ops = [], [], []
+        mesh, sram, ops, pcu = [], [], [], self.machine.p.pcu
         for stage in region.stages:
-            work, stream = stage.work, sum(stage.tiles)
-            mesh.append(0 if stage.collective else int(
-                stream * stage.deliver_hops + work.read * region.token_tiles * stage.hops))  # fmt: skip
-            # Operands of a product pass a PCU's lanes once for every block of results along the other side.
-            reuse = -(-work.macs // self.machine.p.pcu.lanes) * 2 if work.rows else 0
-            sram.append(0 if stage.collective else 2 * stream + reuse + region.token_tiles * (work.read + work.written))
-            ops.append(0 if stage.collective else int((work.ops + work.tail_ops) * region.token_tiles))
+            work, stream, n = stage.work, sum(stage.tiles), region.token_tiles
+            taken = 0 if stage.collective else 1
+            mesh.append(taken * int(stream * stage.deliver_hops + work.read * n * stage.hops))
+            # A block's operands come from memory units once for all its products; a weight at least once.
+            operands = work.macs * bytes_of(pcu.lanes + pcu.stages, work.dtype) // (pcu.lanes * pcu.stages)
+            sram.append(taken * (stream + max(stream, operands) + n * (work.read + work.written)))
+            ops.append(taken * int((work.ops + work.tail_ops) * n))
         return {MESH: mesh, PMU: sram, SIMD: ops}
 
 
-def _nothing() -> None:
-    """Store nothing."""
+def _store_share(agcu: AddressUnits, n_bytes: int, n_tiles: int, j: int) -> None:
+    agcu.store(share(n_bytes, j, n_tiles))
 
 
 def piece_of(operator: Operator, token_tiles: int) -> Operator:

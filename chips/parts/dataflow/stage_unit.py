@@ -56,8 +56,7 @@ class StageUnit(Component):
             yield from self._work(tiles, 0 if tiles else 1, j == n - 1)
             self.board.done_fs[self.index][j] = int(self.env.now) + fill_fs
             self.board.succeed_at(self.board.done[self.index][j], int(self.env.now) + fill_fs)
-        if self.stage.store:
-            self.agcu.store(self.stage.store)
+            self.agcu.store(share(self.stage.store, j, n))
 
     def _input(self, j: int) -> Generator[simpy.Event, Any, None]:
         route_fs = self.stage.route * self.period_fs
@@ -112,7 +111,7 @@ class PeerUnit(Component):
         board: Board,
         links: simpy.Resource,
         duration_fs: int,
-        store: Callable[[], None],
+        store: Callable[[int], None],
     ) -> None:
         self.store = store
         self.index = index
@@ -138,4 +137,9 @@ class PeerUnit(Component):
                 yield self.env.timeout(self.duration_fs)
             self.board.done_fs[self.index][j] = int(self.env.now)
             done.succeed()
-        self.store()
+            self.store(j)
+
+
+def share(total: int, j: int, n: int) -> int:
+    """Return the part of a total that falls to one of n token tiles."""
+    return total * (j + 1) // n - total * j // n
