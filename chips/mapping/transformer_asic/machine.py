@@ -124,5 +124,8 @@ def shares(total: int, each: int) -> list[int]:
 
 
 def portion(n_bytes: int, begin: int, end: int, total: int) -> int:
-    """Return the bytes of elements begin .. end - 1 of `total`; portions add up to the whole."""
-    return n_bytes * end // total - n_bytes * begin // total
+    """Return the bytes of elements begin .. end - 1 of `total`, those up to an element rounded up.
+
+    Portions of consecutive elements add up to the whole; of waves that each begin at 0, to no less.
+    """
+    return -(-n_bytes * end // total) + (-n_bytes * begin // total)
