@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,6 +27,14 @@ class Roofline(NamedTuple):
         return self._fields[max(range(3), key=self.__getitem__)] if self.seconds else "latency"
 
 
+def summed(bounds: Sequence[tuple[Roofline, int]]) -> tuple[float, ...]:
+    """Return the seconds of each resource, and of the bounds themselves, over operators and how often each is there."""
+    return tuple(
+        sum((*bound, bound.seconds)[index] * times for bound, times in bounds)
+        for index in range(len(Roofline._fields) + 1)
+    )
+
+
 @dataclass(slots=True)
 class Bounds:
     """The rooflines of a run added up by stage; `overlapping` operators of a stage bound it only by each resource.
@@ -45,9 +53,9 @@ class Bounds:
         self._stages = [[0.0] * 4 for _ in range(self.n_stages)]
         self._passes = [[0.0] * 4 for _ in range(self.n_stages)]
 
-    def add(self, bound: Roofline, stage: int, times: int, n_chunks: int = 1) -> None:
-        """Count the roofline of an operator that a stage carries out `times` times, in so many chunks of a prompt."""
-        for index, seconds in enumerate((*bound, bound.seconds)):
+    def add(self, sums: Sequence[float], stage: int, times: int, n_chunks: int = 1) -> None:
+        """Count a step (`summed` over its operators) that a stage carries out `times` times, for so many chunks."""
+        for index, seconds in enumerate(sums):
             self._stages[stage][index] += seconds * times
             self._passes[stage][index] += seconds * times / n_chunks
 

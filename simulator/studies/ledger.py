@@ -19,7 +19,7 @@ from dieshot.simulator.engine.cell import Cell
 from dieshot.simulator.engine.machine import StepPlacement, StepRun
 from dieshot.simulator.log.recorder import Recorder
 from dieshot.simulator.studies.account import Account
-from dieshot.simulator.studies.bounds import Bounds, Roofline, roofline
+from dieshot.simulator.studies.bounds import Bounds, roofline, summed
 from dieshot.simulator.studies.split import Split
 from dieshot.traces import Operator
 
@@ -63,7 +63,7 @@ class Pattern:
     operators: Mapping[str, Column]
     cells: Mapping[str, Column]
     cell_repeats: Sequence[tuple[Cell, int]]
-    rooflines: Sequence[tuple[Roofline, int]]
+    roofline_s: Sequence[float]
     times: int = 0
     last: int = 0
 
@@ -162,12 +162,12 @@ class Ledger:
         self._settle()
         account = Account(self.specs, self.over.n_ranks)
         n_chunks = self.over.parts.trace.n_prefill_steps
-        for (stage, *_), pattern in self._patterns.items():
-            n_ranks = self.over.parts.tensor_parallel * self.over.data_parallel
+        n_ranks = self.over.parts.tensor_parallel * self.over.data_parallel
+        for pattern in self._of_all_stages():
             for cell, repeat in pattern.cell_repeats:
                 account.place(cell, repeat * pattern.times * n_ranks)
-            for bound, repeat in pattern.rooflines:
-                self.bounds.add(bound, stage, repeat * pattern.times, n_chunks if pattern.phase == "prefill" else 1)
+        for (stage, *_), pattern in self._patterns.items():
+            self.bounds.add(pattern.roofline_s, stage, pattern.times, n_chunks if pattern.phase == "prefill" else 1)
         return account
 
     @property
@@ -175,15 +175,23 @@ class Ledger:
         """The time of all cells one after the other, as their counters tell it."""
         return sum(
             cell.counters.get("serial_fs", cell.duration_fs) * repeat * pattern.times
-            for pattern in self._patterns.values()
+            for pattern in self._of_all_stages()
             for cell, repeat in pattern.cell_repeats
         )
+
+    def _of_all_stages(self) -> list[Pattern]:
+        """Return each step once, with how often any stage was placed with it, and when the last was."""
+        found = {key: replace(pattern) for key, pattern in self._laid_out.items()}
+        for (_, run, phase), pattern in self._patterns.items():
+            found[run, phase].times += pattern.times
+            found[run, phase].last = max(found[run, phase].last, pattern.last)
+        return list(found.values())
 
     def operator_totals(self) -> list[OperatorTotal]:
         """Return the totals of operators by phase, name and kind."""
         words = list(self._words)
         found: dict[tuple[str, str, str], tuple[int, int, str]] = {}
-        for pattern in sorted(self._patterns.values(), key=lambda each: each.last):
+        for pattern in sorted(self._of_all_stages(), key=lambda each: each.last):
             columns = (pattern.operators[key].tolist() for key in ("name", "kind", "repeat", "duration_fs", "bound"))
             for name, kind, repeat, duration_fs, bound in zip(*columns, strict=True):
                 key = (pattern.phase, words[name], words[kind])
@@ -267,7 +275,9 @@ class Ledger:
             cells.append((self._cell(drain), start_fs, 1, 0, placed.stage, NO_OPERATOR))
             repeats.append((drain, 1))
         names = ("cell", "start_fs", "repeat", "stride_fs", "stage", "operator")
-        return Pattern(placed.run, step.phase, _columns(COLUMNS[1:], rows), _columns(names, cells), repeats, rooflines)
+        return Pattern(
+            placed.run, step.phase, _columns(COLUMNS[1:], rows), _columns(names, cells), repeats, summed(rooflines)
+        )
 
     def _cell(self, cell: Cell) -> int:
         if id(cell) not in self._cell_ids:
