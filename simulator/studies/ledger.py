@@ -124,11 +124,7 @@ class Ledger:
         setup = self.over.setup
         fabric = setup.fabric.components() if setup.fabric else ()
         self.specs = [*setup.chip.components(), *fabric, *setup.lasers]
-        peaks = dict(setup.chip.peaks())
-        if setup.fabric_parameters is not None:
-            link = setup.fabric_parameters.values
-            peaks.setdefault("link", float(link.n_links * link.rate))
-        self.bounds = Bounds(peaks, len(self.over.parts.stages), setup.chip.overlaps_operators)
+        self.bounds = Bounds(setup.peaks, len(self.over.parts.stages), setup.chip.overlaps_operators)
 
     def place(self, placed: StepPlacement) -> None:
         """Take a step of a stage that the machine has carried out; those that end together are written by stage."""

@@ -10,9 +10,11 @@ from typing import Any
 
 from dieshot.simulator.engine.worker import map_in_workers
 from dieshot.simulator.errors import InputError
+from dieshot.simulator.studies.bounds import Bounds, roofline
 from dieshot.simulator.studies.ledger import Progress
 from dieshot.simulator.studies.plan import plan
 from dieshot.simulator.studies.run import run
+from dieshot.simulator.studies.split import split
 from dieshot.traces import TraceError
 
 DECODE_STEPS = 2  # the first counts as the prompt's, the second is timed as a decode step
@@ -89,6 +91,19 @@ def refusal(request: PointRequest) -> str | None:
     except (InputError, TraceError) as error:
         return str(error)
     return None
+
+
+def step_floor_s(request: PointRequest) -> float:
+    """Return the time that one of the last steps takes at least, for every rank's roofline; nothing is simulated."""
+    found = plan(request.system, request.model, **request.options)
+    over = split(found.setup, found.trace, found.wanted, found.micro_batches)
+    peaks = over.setup.peaks
+    bounds = Bounds(peaks, len(over.parts.stages), over.setup.chip.overlaps_operators)
+    for stage in over.parts.stages:
+        for block in stage.steps[-1].blocks:
+            for operator in block.operators:
+                bounds.add(roofline(operator, peaks), stage.index, block.repeat * over.micro_batches)
+    return bounds.seconds(over.micro_batches)
 
 
 def points(requests: Sequence[PointRequest], processes: int = 1, progress: Progress | None = None) -> list[Point]:

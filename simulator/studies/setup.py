@@ -74,6 +74,12 @@ class SystemSetup:
                              value=self.replicas, expected=f"a divisor of the {n_chips} chips")  # fmt: skip
         return n_chips // self.replicas
 
+    @property
+    def peaks(self) -> dict[str, float]:
+        """Peak rates of one chip, see Chip.peaks, and where it tells none of its links of those, one way (B/s)."""
+        link = self.fabric_parameters.values if self.fabric_parameters else None
+        return ({"link": float(link.n_links * link.rate)} if link else {}) | dict(self.chip.peaks())
+
     def placed(self, group: int, stages_on_chip: int) -> SystemSetup:
         """Return the setup for stages of `group` ranks, several of which may share a chip; see Chip.divided."""
         chip = self.chip.divided(stages_on_chip)

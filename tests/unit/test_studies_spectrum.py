@@ -46,7 +46,7 @@ def test_the_best_batch_keeps_the_limit_and_is_near_it(limit_s: float) -> None:
         return 0.01 + 0.0004 * batch
 
     sizes = batch_sizes(1)[:20]
-    batch = best_batch(time_s, sizes, limit_s)
+    batch = best_batch(time_s, lambda size: 0.003 + 0.0003 * size, sizes, limit_s)
     assert batch is not None and time_s(batch) <= limit_s
     above = [size for size in sizes if size > batch]
     assert not above or time_s(above[0]) > limit_s or time_s(batch) > 0.7 * limit_s
@@ -54,7 +54,7 @@ def test_the_best_batch_keeps_the_limit_and_is_near_it(limit_s: float) -> None:
 
 
 def test_no_batch_where_one_user_already_waits_too_long() -> None:
-    assert best_batch(lambda batch: 1.0, [1, 2], 0.5) is None
+    assert best_batch(lambda batch: 1.0, lambda batch: 0.1, [1, 2], 0.5) is None
 
 
 def test_rank_correlation_against_worked_examples() -> None:

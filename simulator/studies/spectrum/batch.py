@@ -27,26 +27,29 @@ def largest_that(fits: Callable[[int], bool], sizes: list[int]) -> int:
     return low
 
 
-def best_batch(time_s: Callable[[int], float], sizes: list[int], limit_s: float) -> int | None:
+def best_batch(
+    time_s: Callable[[int], float], floor_s: Callable[[int], float], sizes: list[int], limit_s: float
+) -> int | None:
     """Return the size with the most tokens a second (size / time) among those tried that keep the limit; None if even
     the first does not.
 
-    Tried are the first, the largest, and sizes in between where a straight line through what is known meets the limit.
+    floor_s: a bound of time_s that costs nothing. The next size tried is the largest that should keep the limit if
+    times go with their bounds as the known ones on either side do.
     """
     known = {0: time_s(sizes[0])}
     if known[0] > limit_s:
         return None
-    if len(sizes) > 1:
-        known[len(sizes) - 1] = time_s(sizes[-1])
-    for _ in range(MOST_TRIES - len(known)):
+    floors = [floor_s(size) for size in sizes]
+    while len(known) < MOST_TRIES:
         low = max(index for index, time in known.items() if time <= limit_s)
-        above = [index for index, time in known.items() if time > limit_s]
-        if not above or min(above) - low < 2 or known[low] > CLOSE * limit_s:
+        high = min((index for index, time in known.items() if time > limit_s), default=len(sizes))
+        if high - low < 2 or known[low] > CLOSE * limit_s:
             break
-        high = min(above)
-        slope = (known[high] - known[low]) / (sizes[high] - sizes[low])
-        wanted = sizes[low] + (limit_s - known[low]) / slope
-        index = max(index for index in range(len(sizes)) if sizes[index] <= wanted)
+        before = max((index for index in known if index < low), default=None) if high == len(sizes) else high
+        start, base = (0.0, 0.0) if before is None else (floors[before], known[before])
+        rise = (known[low] - base) / (floors[low] - start) if floors[low] != start else 0.0
+        most = floors[low] + (limit_s - known[low]) / rise if rise > 0 else floors[-1]
+        index = max(index for index in range(len(sizes)) if floors[index] <= max(most, floors[0]))
         index = min(max(index, low + 1), high - 1)
         known[index] = time_s(sizes[index])
     kept = [index for index, time in known.items() if time <= limit_s]

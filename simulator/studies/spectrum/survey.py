@@ -9,7 +9,7 @@ from dieshot.simulator.engine.cell import BUSY, IDLE, STATES
 from dieshot.simulator.params import find_path, list_names
 from dieshot.simulator.studies.cost import cost_of_tokens
 from dieshot.simulator.studies.plan import plan
-from dieshot.simulator.studies.point import Point, PointRequest, decode_point, point, refusal
+from dieshot.simulator.studies.point import Point, PointRequest, decode_point, point, refusal, step_floor_s
 from dieshot.simulator.studies.setup import set_up
 from dieshot.simulator.studies.spectrum.batch import batch_sizes, best_batch, largest_that
 from dieshot.traces import load_model_config
@@ -144,7 +144,7 @@ def _busiest(asked: Survey, single: PointRequest, summary: dict[str, Any]) -> Po
     n_stages = planned.wanted.pipeline_parallel if planned.setup.chip.pipelines_users else 1
     sizes = batch_sizes(n_stages, planned.setup.replicas)
     last = largest_that(lambda batch: batch == 1 or refusal(request(batch)) is None, sizes)
-    batch = best_batch(time_s, sizes[: last + 1], asked.tpot_limit_s)
+    batch = best_batch(time_s, lambda size: step_floor_s(request(size)), sizes[: last + 1], asked.tpot_limit_s)
     return measured[batch] if batch is not None else None
 
 
