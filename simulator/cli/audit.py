@@ -63,7 +63,7 @@ def _print_all(record: Mapping[str, Any]) -> None:
     headings = {
         "claim": "left",
         "figure": "right",
-        "simulated": "right",
+        "simulated (batch)": "right",
         "bound or published": "left",
         "verdict": "left",
     }

@@ -65,9 +65,8 @@ def holds(kind: str, item: Item, claims: Sequence[Audited], findings: Sequence[F
     verdicts = {claim.verdict.verdict for claim in claims}
     if kind in ("SELF", "CROSS"):
         inside = set(item.claims)
-        return any(
-            each.verdict is Verdict.CONTRADICTS and (len(inside) == 1 or inside & set(each.against)) for each in findings
-        )
+        clashes = [each for each in findings if each.verdict is Verdict.CONTRADICTS]
+        return any(len(inside) == 1 or inside & set(each.against) for each in clashes)
     if kind == "PHYS":
         exceeded = (Verdict.ABOVE, Verdict.READING)
         return any(each.verdict in exceeded and each.bound is not None and (each.factor or 0) > 1 for each in findings)

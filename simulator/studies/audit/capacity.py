@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from dieshot.simulator.studies.audit.catalogue import Catalogue
 from dieshot.simulator.studies.audit.claim import Claim
@@ -12,18 +13,18 @@ from dieshot.simulator.studies.audit.finding import Finding, Verdict, figure
 
 def capacity_findings(claim: Claim, catalogue: Catalogue, words: float | None = None) -> list[Finding]:
     """Return what the capacity of the claim's chips says. words: the most chips that the claim's wording allows."""
-    found = []
     asked = list(demands(claim, catalogue))
     if words is not None:
         asked = [each.on(max(1, math.floor(words))) for each in asked]
-    for demand in asked:
-        finding = _capacity(demand, several=len(asked) > 1, explicit=bool(claim.precision))
-        if finding is not None:
-            found.append(finding)
-    return found
+    found = [each for demand in asked if (each := _capacity(demand, explicit=bool(claim.precision))) is not None]
+    failing = [each for each in found if each.verdict is Verdict.ABOVE]
+    if len(failing) == len(found):
+        return failing[:1]
+    under = "the narrower of the named formats"
+    return [replace(each, verdict=Verdict.READING, under=under) if each in failing else each for each in found]
 
 
-def _capacity(demand: Demand, several: bool, explicit: bool) -> Finding | None:
+def _capacity(demand: Demand, explicit: bool) -> Finding | None:
     needed = demand.chips_needed
     if needed is None:
         return None
@@ -50,10 +51,6 @@ def _capacity(demand: Demand, several: bool, explicit: bool) -> Finding | None:
             (),
             f"{others} weights",
             sources=sources,
-        )
-    if several:
-        return Finding(
-            Verdict.READING, line, "capacity", factor, (), "the narrower of the named formats", sources=sources
         )
     return Finding(Verdict.ABOVE, line, "capacity", factor, sources=sources)
 

@@ -34,13 +34,14 @@ class Fact:
 class Subject:
     """What claims are about. group: subjects whose claims are about one thing. systems: ours by number of chips.
 
-    members: the subjects that a generic one stands for, itself where none are named.
+    sets: overrides of their runs. members: the subjects that a generic one stands for, itself where none are named.
     """
 
     name: str
     group: str
     facts: Mapping[str, Fact]
     systems: Mapping[int, str] = field(default_factory=dict)
+    sets: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
 
     def number(self, name: str) -> float | None:
@@ -202,6 +203,7 @@ def _subjects(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Subject]:
             node.get("group", base.group),
             _facts(node.get("facts", {}), inherited),
             {int(n): system for n, system in node["systems"]} if "systems" in node else base.systems,
+            tuple(node.get("sets", base.sets)),
             tuple(node.get("members", ())),
         )
     return found

@@ -25,7 +25,7 @@ def reported(
 
 def _row(audited: Audited) -> dict[str, Any]:
     claim = audited.claim
-    shown = [figure(run.value) for run in audited.runs if run.value is not None]
+    shown = [f"{figure(run.value)} ({run.request.batch})" for run in audited.runs if run.value is not None]
     refused = [run.refused for run in audited.runs if run.value is None]
     return audited.node() | {
         "figure": f"{claim.value:,.10g} {claim.unit}",

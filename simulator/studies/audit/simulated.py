@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dieshot.simulator.params import list_names
 from dieshot.simulator.studies.audit.catalogue import Catalogue
@@ -15,6 +16,7 @@ from dieshot.simulator.studies.point import Point, PointRequest, decode_point
 
 CLOSE = 1.15  # a figure no farther from the simulated one is confirmed
 BATCH, MOST_USERS = 8, 512  # users of a run that a rate of all users is held against, at least and at most
+MOST_ASSUMED = 0.5  # a run on more assumptions than that confirms nothing
 USABLE = 0.9  # of a memory, beside activations
 CONTEXT_TOKENS = 1024
 _OF_A_RUN = {
@@ -26,15 +28,26 @@ _OF_ALL_USERS = ("system_tokens_per_s", "tokens_per_s_per_chip", "tokens_per_s_u
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """A run beside a claim. value: in the claim's unit, None where the run was refused; `refused` says why."""
+    """A run beside a claim. value: in the claim's unit, None where the run was refused; `refused` says why.
+
+    assumed, read: how many of the parameters that the run read are assumed, and how many it read.
+    """
 
     request: PointRequest
     value: float | None
     refused: str | None = None
+    assumed: int = 0
+    read: int = 0
 
     def node(self) -> dict[str, object]:
         """Return it ready for JSON."""
-        return {"command": self.request.command, "value": self.value, "refused": self.refused}
+        return {
+            "command": self.request.command,
+            "value": self.value,
+            "refused": self.refused,
+            "assumed_parameters": self.assumed,
+            "parameters_read": self.read,
+        }
 
 
 def requests_for(claim: Claim, catalogue: Catalogue) -> list[PointRequest]:
@@ -50,11 +63,12 @@ def requests_for(claim: Claim, catalogue: Catalogue) -> list[PointRequest]:
     asked = min(demands(claim, catalogue), key=lambda each: each.chips_needed or 1)
     least = max(asked.chips_needed or 1, claim.chips or int(subject.number("deployed_chips") or 1))
     asked = asked.on(next((n for n in have if n >= least), max(have)))
-    return [decode_point(have[asked.n_chips], model.config, batch, CONTEXT_TOKENS) for batch in _batches(claim, asked)]
+    system, batches = have[asked.n_chips], _batches(claim, asked)
+    return [decode_point(system, model.config, batch, CONTEXT_TOKENS, sets=subject.sets) for batch in batches]
 
 
 def _batches(claim: Claim, asked: Demand) -> Sequence[int]:
-    """Return the batches of the runs: what the claim says, else one user, and for all users as many as the rate takes."""
+    """Return the batches of the runs: the claim's own, or one user, and for a rate of all as many as it takes."""
     if claim.users is not None:
         return (claim.users,)
     if claim.metric not in _OF_ALL_USERS or not asked.tiers:
@@ -74,17 +88,24 @@ def simulated(claim: Claim, found: Mapping[PointRequest, Point], catalogue: Cata
 def _value(claim: Claim, point: Point, catalogue: Catalogue) -> Simulated:
     if point.summary is None:
         return Simulated(point.request, None, point.refused)
-    summary, rate = point.summary, catalogue.metrics[claim.metric].rate
+    summary = point.summary
+    assumed, read = len(summary["assumed_parameters_read"]), int(summary["parameters_read"])
+    return Simulated(point.request, _figure(claim, summary, catalogue), None, assumed, read)
+
+
+def _figure(claim: Claim, summary: Mapping[str, Any], catalogue: Catalogue) -> float:
+    """Return what a run says of the figure that is claimed, in its unit."""
+    rate = catalogue.metrics[claim.metric].rate
     step_s = float(summary["time_per_output_token_s"])
     if rate == "user":
-        return Simulated(point.request, 1 / step_s)
+        return 1 / step_s
     if rate == "latency":
-        return Simulated(point.request, step_s * MS_PER_S)
+        return step_s * MS_PER_S
     if rate is not None:
-        chips = summary["chips"] if rate == "chip" else 1
-        return Simulated(point.request, summary["batch"] / step_s / chips)
+        chips = int(summary["chips"]) if rate == "chip" else 1
+        return int(summary["batch"]) / step_s / chips
     joules = float(summary["energy_per_token_j"])
-    return Simulated(point.request, 1 / joules if claim.metric == "tokens_per_s_per_W" else joules)
+    return 1 / joules if claim.metric == "tokens_per_s_per_W" else joules
 
 
 def simulation_findings(claim: Claim, runs: Sequence[Simulated]) -> list[Finding]:
@@ -97,6 +118,7 @@ def simulation_findings(claim: Claim, runs: Sequence[Simulated]) -> list[Finding
     unit = claim.unit
     shown = ", ".join(f"{figure(each)} (batch {run.request.batch})" for run, each in values)
     line = f"simulated on {nearest.request.system}: {shown} {unit}; claimed {figure(claim.value)}"
-    if off <= CLOSE:
+    line += f"; {nearest.assumed} of {nearest.read} parameters assumed"
+    if off <= CLOSE and nearest.assumed <= MOST_ASSUMED * nearest.read:
         return [Finding(Verdict.CONFIRMED, line, factor=1.0)]
     return [Finding(Verdict.PLAUSIBLE, line, factor=off)]
