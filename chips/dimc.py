@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 from dieshot.chips.mapping.dimc.account import components, counters, energies
-from dieshot.chips.mapping.dimc.lower import operator_key, refuse, steps_of
+from dieshot.chips.mapping.dimc.lower import note_rows, operator_key, refuse, steps_of, stored_bytes
 from dieshot.chips.mapping.dimc.machine import DimcMachine, dram_design, links_of, tile_row_bytes, timing_of
 from dieshot.chips.parameters.dimc import DimcParameters, check_feasible
 from dieshot.chips.parameters.power import watts
@@ -68,6 +68,10 @@ class Dimc(Chip[str]):
         """SRAM of the cores or, in capacity mode, DRAM of the card."""
         return self.parameters.dram.capacity if self.machine.streams else self.parameters.sram
 
+    def stored_weight_bytes(self, operator: Operator) -> int:
+        """Return the bytes of whole tiles in all cores, in capacity mode those of the weights alone; see Chip."""
+        return stored_bytes(self.machine, operator)
+
     @property
     def initial_state(self) -> str:
         """Nothing under way."""
@@ -100,12 +104,15 @@ class Dimc(Chip[str]):
         return components(self.machine, self.timing, self._link)
 
     def admit(self, trace: Trace) -> None:
-        """Refuse operators that the arrays cannot multiply; see Chip."""
+        """Refuse operators that the arrays cannot multiply, and lay weights out for the fewest rows; see Chip."""
+        self.machine.rows.clear()
+        self._cells.clear()
         for operators in {
             id(block.operators): block.operators for step in trace.steps for block in step.blocks
         }.values():
             for operator in operators:
                 refuse(self.machine, operator)
+                note_rows(self.machine, operator)
 
     def prepare(self, stages: Sequence[Sequence[StepLike]], processes: int, micro_batches: int = 1) -> None:
         """Note what rates the operators of all stages run at; see Chip."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +14,17 @@ from operators import operator
 from dieshot import run
 from dieshot.chips.dimc import Dimc
 from dieshot.chips.mapping.dimc import attention, gemm
+from dieshot.chips.mapping.dimc.lower import steps_of
 from dieshot.chips.mapping.dimc.machine import DimcMachine
 from dieshot.chips.parts.dimc.card_links import CardCollectives, CardGraph
+from dieshot.chips.parts.dimc.program import Exchange
 from dieshot.simulator.engine.cell import BUSY, STALL_LINK, STALL_MEMORY, Cell
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import LinkParameters, find_document, resolve
 from dieshot.simulator.studies.point import decode_point, point
 from dieshot.simulator.studies.setup import set_up
-from dieshot.traces import Operator
+from dieshot.traces import Operator, build_trace, load_model_config
 from dieshot.traces.make import make_operator
 from dieshot.traces.operator import PREVIOUS
 from dieshot.traces.work import Formats
@@ -140,6 +144,28 @@ def test_a_narrow_gemm_shares_k_among_chiplets() -> None:
     best = gemm.best_layout(machine, narrow)
     assert best.k_chiplets == machine.n_chiplets
     assert max(gemm.build(machine, narrow, best, 0).share) > 0
+
+
+def test_a_core_that_holds_one_tile_more_makes_the_memory_for_all() -> None:
+    built = chip("corsair-rack")
+    whole, part = gemm_of(1, 8192, 16384), gemm_of(1, 1280, 8192)
+    assert built.stored_weight_bytes(whole) == whole.resident_weight_bytes  # 8 tiles in every core
+    assert built.stored_weight_bytes(part) == 2048 * 4096 * 17 // 16  # 1280 tiles, and an exponent for 32 weights
+    assert chip("corsair-card").stored_weight_bytes(part) == part.resident_weight_bytes
+
+
+def test_weights_lie_alike_for_prompts_and_tokens(repository: Path) -> None:
+    model = load_model_config(repository / "configs" / "models" / "llama-3-8b.json")
+    built = set_up("corsair-server").chip
+    assert isinstance(built, Dimc)
+    built.admit(build_trace(model, batch=4, prompt=512, generate=2, precision="mxint4", kv_precision="mxint8"))
+    assert built.machine.rows["down_proj"] == 4
+    step = steps_of(
+        built.machine, replace(gemm_of(2048, 4096, 14336), name="down_proj"), 0, lambda _: Exchange("", 0, ())
+    )[0]
+    alone = gemm.best_layout(built.machine, gemm.GemmShape(4, 4096, 14336, 1, "mxint4", "mxint16", 4, 4))
+    shape = gemm.GemmShape(2048, 4096, 14336, 1, "mxint4", "mxint16", 4, 4)
+    assert step == gemm.build(built.machine, shape, alone, 0)
 
 
 def test_decode_attention_is_the_same_within_a_tile_of_keys() -> None:

@@ -107,7 +107,9 @@ def build(machine: DimcMachine, shape: GemmShape, layout: Layout, operator: int,
     k_bytes = bytes_of(-(-shape.k // layout.k_chiplets), shape.dtype) * shape.matrices
     used = min(machine.slice_cores, grid.along_k)
     slice_k = min(grid.k_tiles, used * -(-grid.k_tiles // grid.along_k)) * array.rows
-    spread_bytes = bytes_of(slice_k, shape.dtype) * machine.n_slices
+    slice_n = max(1, machine.slice_cores // grid.along_k) * -(-max(grid.n_tiles) // grid.along_n)
+    inputs = min(shape.matrices, -(-slice_n // -(-shape.n // columns)))  # of as many matrices as a slice has columns of
+    spread_bytes = bytes_of(slice_k, shape.dtype) * machine.n_slices * inputs
     across = -(-grid.along_k // machine.slice_cores)
     sums = [n * columns * array.accumulator for n in grid.n_tiles]
     outputs = -(-shape.n * shape.matrices // machine.n_chiplets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable
+from math import ceil
 
 from dieshot.chips.mapping.dimc import attention, gemm, vector
 from dieshot.chips.mapping.dimc.machine import DimcMachine
@@ -53,26 +54,55 @@ def steps_of(machine: DimcMachine, operator: Operator, index: int, exchanges: Ex
     return vector.build(machine, operator, index)
 
 
+def stored_bytes(machine: DimcMachine, operator: Operator) -> int:
+    """Return what the weights of a GEMM take of SRAM: as many tiles in every core as in the fullest one; those of
+    experts are laid beside each other, without gaps."""
+    if operator.kind != "gemm" or machine.streams:
+        return int(operator.resident_weight_bytes)
+    shape = _shape(machine, operator, operator.dims["M"], 1)
+    step = gemm.build(machine, shape, _layout(machine, operator), 0)
+    exponents = operator.resident_weight_bytes / (shape.n * shape.k * shape.weight_bits / 8)
+    return ceil(step.n_passes * machine.n_cores * machine.p.array.tile * exponents)
+
+
+def note_rows(machine: DimcMachine, operator: Operator) -> None:
+    """Remember the fewest rows that a GEMM is seen with: weights lie in one way, for prompts and tokens alike."""
+    if operator.kind in MULTIPLIES:
+        rows = operator.dims["M"]
+        machine.rows[operator.name] = min(rows, machine.rows.get(operator.name, rows))
+
+
+def _layout(machine: DimcMachine, operator: Operator) -> gemm.Layout:
+    """Return how the weights of a GEMM lie, or those of each of its experts."""
+    rows = machine.rows.get(operator.name, operator.dims["M"])
+    if operator.kind == "grouped_gemm":
+        rows = -(-rows // operator.dims["experts"])
+    return gemm.best_layout(machine, _shape(machine, operator, rows, 1))
+
+
+def _shape(machine: DimcMachine, operator: Operator, rows: int, matrices: int) -> gemm.GemmShape:
+    weights = operator.weight_dtype or operator.dtype
+    return gemm.GemmShape(
+        rows,
+        operator.dims["N"],
+        operator.dims["K"],
+        matrices,
+        operator.dtype,
+        operator.output_dtype,
+        machine.operand_bits(operator.dtype, operator.name),
+        machine.weight_bits(weights, operator.name),
+    )
+
+
 def _multiply(machine: DimcMachine, operator: Operator, index: int) -> list[Step]:
     """Return a step for all matrices with equally many rows; the experts' lie beside each other."""
-    dims, weights = operator.dims, operator.weight_dtype or operator.dtype
-    rows = Counter(n for n in operator.group_rows if n) if operator.group_rows else Counter({dims["M"]: 1})
-    n_matrices = sum(rows.values())
+    rows = Counter(n for n in operator.group_rows if n) if operator.group_rows else Counter({operator.dims["M"]: 1})
+    n_matrices, layout = sum(rows.values()), _layout(machine, operator)
     steps, loaded = [], 0
     for number, (n_rows, matrices) in enumerate(sorted(rows.items())):
-        shape = gemm.GemmShape(
-            n_rows,
-            dims["N"],
-            dims["K"],
-            matrices,
-            operator.dtype,
-            operator.output_dtype,
-            machine.operand_bits(operator.dtype, operator.name),
-            machine.weight_bits(weights, operator.name),
-        )
         last = number == len(rows) - 1
         load = operator.weight_bytes - loaded if last else operator.weight_bytes * matrices // n_matrices
         loaded += load
-        layout = gemm.best_layout(machine, shape)
+        shape = _shape(machine, operator, n_rows, matrices)
         steps.append(gemm.build(machine, shape, layout, index, load if machine.streams else 0))
     return steps

@@ -20,11 +20,12 @@ CAPACITY = "capacity"
 
 @dataclass(frozen=True)
 class DimcMachine:
-    """Parameters of a card and what follows from them. used: MACs in a cycle of a core by the format of operators that
-    have been placed."""
+    """Parameters of a card and what follows from them, and what is known of a model: used, MACs in a cycle of a card by
+    the format of its operators; rows, the fewest of every GEMM, by name, for which its weights are laid out."""
 
     p: DimcParameters
     used: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_chiplets(self) -> int:
