@@ -18,7 +18,7 @@ from dieshot.chips.mapping.dimc.lower import steps_of
 from dieshot.chips.mapping.dimc.machine import DimcMachine
 from dieshot.chips.parts.dimc.card_links import CardCollectives, CardGraph
 from dieshot.chips.parts.dimc.program import Exchange
-from dieshot.simulator.engine.cell import BUSY, STALL_LINK, STALL_MEMORY, Cell
+from dieshot.simulator.engine.cell import BUSY, STALL_LINK, STALL_MEMORY, STALL_OPERAND, Cell
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import LinkParameters, find_document, resolve
@@ -415,3 +415,13 @@ def test_an_array_never_exceeds_its_peak() -> None:
         amount = cell.activity.amount[rows].sum()
         cycles = busy_fs / spec.clock_period_fs
         assert amount <= np.ceil(cycles) * spec.peak_amount_per_cycle * 1.001 + spec.peak_amount_per_cycle, spec.path
+
+
+def test_values_wait_for_the_softmax_not_for_links() -> None:
+    cell = cell_of(chip(), attention_of(4096, 16))
+    first = next(number for number, spec in enumerate(chip().components()) if spec.path == "chiplet0/array")
+    rows = cell.activity.where(cell.activity.component == first)
+    work = np.flatnonzero(rows.state == BUSY)
+    between = rows.state[work[0] : work[-1]]
+    assert STALL_OPERAND in between
+    assert STALL_LINK not in between

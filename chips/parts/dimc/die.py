@@ -120,7 +120,8 @@ class Card(Component):
             times = yield from self.d2d.serve(_from_all(times), step.gather, timing.d2d_latency)
         times = yield from self.noc.serve(np.ascontiguousarray(times), step.spread, timing.noc_latency)
         if step.tiles:
-            waits.append((int(times[:, 0].max()), STALL_LINK))
+            if any(step.gather) or any(step.spread):
+                waits.append((int(times[:, 0].max()), STALL_LINK))
             table = np.array(waits, np.int64)
             waits.clear()
             times = yield from self.arrays.multiply(Multiplication(number, step, issued, times, table))
