@@ -55,7 +55,8 @@ class VectorLanes(Schema):
 
 
 class AttentionLanes(Schema):
-    """The multipliers beside the cache of a block. buffer: beats of the banks that wait for them."""
+    """The multipliers beside the cache of a block. buffer: beats of the banks that wait for them,
+    beside those that are being read."""
 
     mac_rate: MacsPerCycle
     latency: Cycles

@@ -160,7 +160,7 @@ class CacheBanks(Unit):
             self.free,
             word_ready,
             lane_ready,
-            np.zeros(p.attention.buffer, np.int64),
+            np.zeros(p.sram.latency + p.attention.buffer, np.int64),
             done,
             self.log.open,
             rows,
