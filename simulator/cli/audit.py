@@ -88,14 +88,16 @@ def _chips(claim: Mapping[str, Any]) -> str:
 
 def _print_one(record: Mapping[str, Any]) -> None:
     from dieshot.simulator.cli.explain import print_explanation
-    from dieshot.simulator.cli.table import columns, console, grid
+    from dieshot.simulator.cli.table import console, grid
 
     out = console()
     out.print(grid((name, str(value)) for name, value in record["claim"].items()))
-    findings = ((each["verdict"], each["arithmetic"], "; ".join(each["source_titles"])) for each in record["findings"])
-    out.print(
-        columns("findings, the gravest first", {"finding": "left", "arithmetic": "left", "sources": "left"}, findings)
-    )
+    for finding in record["findings"]:
+        out.print(f"\n{finding['verdict']}", style="bold", markup=False, soft_wrap=True)
+        out.print(f"  {finding['arithmetic']}", markup=False, soft_wrap=True)
+        if finding["source_titles"]:
+            out.print(f"  after {'; '.join(finding['source_titles'])}", markup=False, soft_wrap=True)
+    out.print()
     for command in record["commands"]:
         out.print(f"held against: {command}", markup=False, soft_wrap=True)
     if record["run"] is not None:

@@ -70,6 +70,16 @@ def said(finding: Finding, longest: int = 3) -> str:
     return str(finding.verdict)
 
 
+def summed_up(findings: Sequence[Finding]) -> str:
+    """Return the verdict in words, and the reading under which a claim is possible all the same if there is one."""
+    verdict = gravest(findings)
+    words = said(verdict)
+    readings = [each for each in findings if each.verdict is Verdict.READING and each.charged]
+    if verdict.verdict is Verdict.CONTRADICTS and readings:
+        words += f"; {said(gravest(readings))}"
+    return words
+
+
 def figure(value: float) -> str:
     """Return a number with three or four significant digits, as people write it."""
     if not math.isfinite(value):

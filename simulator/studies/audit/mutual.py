@@ -38,25 +38,24 @@ def _repeated(claim: Claim, claims: Sequence[Claim], catalogue: Catalogue) -> li
 
 
 def _alike(claim: Claim, claims: Sequence[Claim], catalogue: Catalogue) -> Iterator[Claim]:
-    metric, subject = catalogue.metrics[claim.metric], catalogue.subject(claim.system)
-    if not metric.compared or (not subject.facts and subject.group == ""):
-        return
-    model = catalogue.models.get(claim.model)
-    for each in claims:
-        other = catalogue.models.get(each.model)
-        if each.id == claim.id or catalogue.metrics[each.metric].quantity != metric.quantity:
+    metric, group = catalogue.metrics[claim.metric], catalogue.subject(claim.system).group
+    for each in claims if metric.compared else ():
+        is_same = catalogue.metrics[each.metric].quantity == metric.quantity
+        if not is_same or each.id == claim.id or catalogue.subject(each.system).group != group:
             continue
-        if catalogue.subject(each.system).group != subject.group or _ends_of_one_range(claim, each):
-            continue
-        if (model and other and model.family != other.family) or (
-            bool(claim.model) != bool(each.model) and metric.rate
-        ):
-            continue
-        if (claim.chips and each.chips and claim.chips != each.chips) or (
-            claim.year != each.year and claim.year and each.year
-        ):
-            continue
-        yield each
+        if not _ends_of_one_range(claim, each) and _under_one_condition(claim, each, catalogue):
+            yield each
+
+
+def _under_one_condition(one: Claim, other: Claim, catalogue: Catalogue) -> bool:
+    """Return whether two claims differ in nothing that they both state; rates have to state the same."""
+    stated: list[tuple[object, object]] = [(one.chips, other.chips), (one.year, other.year), (one.users, other.users)]
+    stated += [(one.precision, other.precision), (_family(one, catalogue), _family(other, catalogue))]
+    if catalogue.metrics[one.metric].rate is not None and (
+        one.chips != other.chips or bool(one.model) != bool(other.model)
+    ):
+        return False
+    return all(mine == theirs for mine, theirs in stated if mine and theirs)
 
 
 def _ends_of_one_range(one: Claim, other: Claim) -> bool:

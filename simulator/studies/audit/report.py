@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dieshot.simulator.errors import InputError, nearest_name
-from dieshot.simulator.studies.audit.finding import Finding, Verdict, figure, said
+from dieshot.simulator.studies.audit.finding import Finding, Verdict, figure, said, summed_up
 from dieshot.simulator.studies.audit.study import Audited, audit, counted, judged_claims, source_titles
 from dieshot.simulator.studies.explain import explain
 from dieshot.simulator.studies.ledger import Progress
@@ -31,7 +31,7 @@ def _row(audited: Audited) -> dict[str, Any]:
         "figure": f"{claim.value:,.10g} {claim.unit}",
         "shown": " / ".join(shown) or ("refused" if refused else "-"),
         "against": _against(audited),
-        "said": said(audited.verdict),
+        "said": summed_up(audited.findings),
     }
 
 

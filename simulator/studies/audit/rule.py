@@ -183,6 +183,8 @@ def _matching(spec: Mapping[str, Any], claim: Claim, claims: Sequence[Claim], ca
             continue
         if "chips" in spec and each.chips != spec["chips"]:
             continue
+        if spec.get("article") == "same" and each.article != claim.article:
+            continue
         yield each
 
 
