@@ -235,7 +235,9 @@ def _timing(p: TransformerAsicParameters, clock: Clock) -> DieTiming:
         hbm=_hbm(p),
         drain_fs=p.program.drain,
     )
-    return DieTiming(core, tuple(getattr(p.units, name).latency for name in UNIT_NAMES))
+    split = p.array.split
+    block = replace(array, rows=p.array.rows // split, columns=p.array.columns // split)
+    return DieTiming(core, block, tuple(getattr(p.units, name).latency for name in UNIT_NAMES))
 
 
 def _hbm(p: TransformerAsicParameters) -> HbmDesign:

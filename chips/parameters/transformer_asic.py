@@ -74,13 +74,14 @@ class Sram(Schema):
 
 class Program(Schema):
     """How the sequencer works. region: from the end of a collective to the first operator; group: to set up a fused
-    group of operators, beside the one before; drain: of the last stores. wave: weights, or keys and values, after which
-    a group that does not fit on the die begins anew."""
+    group of operators, beside the one before; drain: of the last stores. A group that does not fit on the die begins
+    anew after cache_wave of keys and values, or weight_wave of weights."""
 
     region: Femtoseconds
     group: Femtoseconds
     drain: Femtoseconds
-    wave: Bytes
+    cache_wave: Bytes
+    weight_wave: Bytes
 
 
 class AttentionLoop(Schema):
@@ -129,6 +130,4 @@ def check_feasible(p: TransformerAsicParameters) -> None:
     for name in ("rows", "columns"):
         if getattr(p.array, name) % p.array.split:
             raise InfeasibleError("array.split", p.array.split, f"a divisor of array.{name} {getattr(p.array, name)}")
-    if 2 * p.program.wave > p.hbm.capacity:
-        raise InfeasibleError("program.wave", p.program.wave, "half of hbm.capacity at most")
     check_hbm(cast(Hbm, p.hbm))  # which looks at the interleave and the memory alone

@@ -20,7 +20,7 @@ from dieshot.traces import Operator
 FS_PER_SECOND = 10**15
 STRETCHES = st.lists(st.one_of(gemms(), attentions(), streams()), min_size=1, max_size=4)
 # As announced; so little room that most tensors go through HBM, and waves are short.
-CHIPS = ((), ("chip.sram.capacity=24MiB", "chip.program.wave=2MiB"))
+CHIPS = ((), ("chip.sram.capacity=24MiB", "chip.program.cache_wave=2MiB", "chip.program.weight_wave=2MiB"))
 
 
 @cache

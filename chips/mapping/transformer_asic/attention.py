@@ -79,7 +79,7 @@ def parts_of(machine: AsicMachine, operator: Operator) -> list[tuple[AttentionPa
     tensors = (*operator.inputs.values(), operator.output_bytes)
     sequence_bytes = kv_bytes(shape, keys_of(machine, operator))
     spilled = sum(map(machine.spilled, tensors))
-    each = max(1, machine.p.program.wave // max(1, sequence_bytes + spilled // shape.batch))
+    each = max(1, machine.p.program.cache_wave // max(1, sequence_bytes + spilled // shape.batch))
     sizes = shares(shape.batch, each)
     ahead = (*sizes[1:], 0) if operator.kv_dtype is not None else (0,) * len(sizes)
     waves = (
@@ -221,6 +221,7 @@ def _score(machine: AsicMachine, draft: Draft, number: int, operator: Operator, 
         load=loads + spilled,
         hold=loads + spilled,
         gated=1 if shape.q_len > 1 or spilled else 0,
+        in_blocks=1,
         folds=folds.folds,
         stream=folds.stream,
         load_cycles=folds.load_cycles,
@@ -255,6 +256,7 @@ def _weigh(
     return draft.add(
         group=number,
         release=_spilled_queries(machine, operator, shape, turn) + freed,
+        in_blocks=1,
         folds=folds.folds,
         stream=folds.stream,
         load_cycles=folds.load_cycles,

@@ -60,10 +60,10 @@ def parts_of(machine: AsicMachine, group: RowsGroup) -> list[tuple[RowsPart, int
             for index, (size, ahead) in enumerate(zip(sizes, following, strict=True))
         )
         return list(Counter(waves).items())
-    if group.main is None or group.main.weight_bytes <= machine.p.program.wave:
+    if group.main is None or group.main.weight_bytes <= machine.p.program.weight_wave:
         return [(RowsPart((rows,), columns), 1)]
     tile = tile_columns(machine, group.main)
-    each = max(1, machine.p.program.wave // (tile * column_bytes(group.main))) * tile
+    each = max(1, machine.p.program.weight_wave // (tile * column_bytes(group.main))) * tile
     parts = shares(columns, each)
     rest = Counter(parts[1:]).items()
     return [(RowsPart((rows,), parts[0]), 1), *((RowsPart((rows,), part, fed=False), n) for part, n in rest)]
@@ -74,7 +74,7 @@ def _packed(machine: AsicMachine, main: Operator, most: int) -> Iterator[tuple[i
     matrix_bytes = main.dims["N"] * column_bytes(main)
     blocks: list[int] = []
     for rows in (part for n in main.group_rows if n for part in shares(n, most)):
-        if blocks and ((len(blocks) + 1) * matrix_bytes > machine.p.program.wave or sum(blocks) + rows > most):
+        if blocks and ((len(blocks) + 1) * matrix_bytes > machine.p.program.weight_wave or sum(blocks) + rows > most):
             yield tuple(blocks)
             blocks = []
         blocks.append(rows)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from dieshot.chips.parts.core.array import time_folds
-from dieshot.chips.parts.systolic.core_program import SystolicTiming
+from dieshot.chips.parts.core.array import ArrayTiming, time_folds
 from dieshot.chips.parts.systolic.lane_log import LaneLog
 from dieshot.chips.parts.systolic.vmem import ARRAYS
 from dieshot.chips.parts.transformer_asic.board import ChainBoard
@@ -18,12 +17,14 @@ from dieshot.chips.parts.transformer_asic.program import (
     EARLY,
     FOLDS,
     GROUP,
+    IN_BLOCKS,
     LOAD_CYCLES,
     MACS,
     NONE,
     STREAM,
     TOUCHED,
     UNIT,
+    DieTiming,
 )
 from dieshot.kernels import systolic as fold
 from dieshot.simulator.engine.cell import BUSY, STALL_LAUNCH, STALL_MEMORY, STALL_OPERAND
@@ -33,9 +34,10 @@ from dieshot.simulator.engine.component import Component
 class WeightArrays(Component):
     """All arrays, which act alike: each has the same number of folds of every step."""
 
-    def __init__(self, env: simpy.Environment, timing: SystolicTiming, board: ChainBoard, log: LaneLog) -> None:
-        self.period_fs = timing.period_fs
-        self.array = timing.array
+    def __init__(self, env: simpy.Environment, timing: DieTiming, board: ChainBoard, log: LaneLog) -> None:
+        self.period_fs = timing.core.period_fs
+        self.shapes = (timing.core.array, timing.block)
+        self.in_blocks = 0
         self.board = board
         self.log = log
         self.state = np.zeros(fold.N_STATE, np.int64)
@@ -65,21 +67,29 @@ class WeightArrays(Component):
         row = np.array(
             [[-(-weights_fs // period), -(-rows_fs // period), step[STREAM], step[LOAD_CYCLES], step[FOLDS]]], np.int64
         )
+        array = self._shaped(step[IN_BLOCKS])
         free = int(self.state[fold.STREAM_FREE])
-        times = time_folds(self.array, True, self.state, row, self.name)[0]
+        times = time_folds(array, True, self.state, row, self.name)[0]
         first, last = int(times[fold.FIRST_START]), int(times[fold.LAST_START])
         self._log(step, free, first, last + step[STREAM], weights_fs >= rows_fs)
         served_fs = board.vmem.serve(ARRAYS, first * period, step[TOUCHED])
         end_fs = max(int(times[fold.END]) * period, served_fs)
         if served_fs > (last + step[STREAM]) * period:
             self.state[fold.STREAM_FREE] = max(int(self.state[fold.STREAM_FREE]), -(-served_fs // period))
-        first_fs = ((first if step[EARLY] else last) + self.array.tail_cycles) * period
+        first_fs = ((first if step[EARLY] else last) + array.tail_cycles) * period
         board.begin_fs[group] = first * period if board.begin_fs[group] < 0 else board.begin_fs[group]
         board.multiplied_fs[group] = max(board.multiplied_fs[group], end_fs)
         if step[UNIT] == NONE:
             board.tell(number, first_fs, end_fs)
         else:
             board.fed[number].succeed((first_fs, end_fs))
+
+    def _shaped(self, in_blocks: int) -> ArrayTiming:
+        """Return the arrays whole, or a block of them; rows of one shape are out before those of the other come in."""
+        if in_blocks != self.in_blocks:
+            self.in_blocks = in_blocks
+            self.state[fold.STREAM_FREE] = max(int(self.state[fold.STREAM_FREE]), int(self.state[fold.DRAINED]))
+        return self.shapes[in_blocks]
 
     def _log(self, step: list[int], free: int, first: int, last: int, waits_for_weights: bool) -> None:
         period = self.period_fs

@@ -50,7 +50,7 @@ def run_program(timing: DieTiming, program: CoreProgram, record: bool) -> FusedR
     quiet = np.zeros((core.hbm.n_pins, 2), np.int64)
     stacks = HbmChannels(env, core.hbm, dma.sizes, requests, fills, hbm_log, quiet)
     GroupSequencer(env, board, lanes[SEQUENCER])
-    WeightArrays(env, core, board, lanes[ARRAY])
+    WeightArrays(env, timing, board, lanes[ARRAY])
     for number, latency in enumerate(timing.latency_cycles):
         OperatorUnit(env, UNIT_NAMES[number], number, latency, core.period_fs, board, lanes[FIRST_UNIT + number])
     OperatorUnit(env, "mover", NONE, 0, core.period_fs, board, LaneLog(NONE))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dieshot.chips.parts.core.array import ArrayTiming
 from dieshot.chips.parts.systolic.core_program import GATED, HOLD, LOAD, CoreProgram, SystolicTiming
 from dieshot.chips.parts.systolic.core_program import OPERATOR as GROUP
 
@@ -15,13 +16,13 @@ Rows = NDArray[np.int64]
 # One step: a tile that is loaded, multiplied, passed on to a unit and stored, each if any. GROUP, LOAD, GATED and HOLD
 # are those of the systolic program, a group in place of an operator: what the DMA engines look at. FOLDS: of one array,
 # each of STREAM cycles and with LOAD_CYCLES of weights. MACS: passes of the multipliers on the whole die, padding
-# included. EARLY: whether every fold gives results, and not the last one alone. AFTER: step whose results this one
-# takes in as they come (NONE: what is loaded). CHAIN: cycles over which it takes all of them in for the first time.
-# UNIT: number of the unit behind the arrays, or by itself without folds (NONE: no unit), for UNIT_CYCLES and OPS
-# operations. STORE: bytes to HBM. RELEASE: bytes of the SRAM that it gives back. TOUCHED, WORKED: bytes between SRAM
-# and arrays, and units.
-(FOLDS, STREAM, LOAD_CYCLES, MACS, EARLY, AFTER, CHAIN, UNIT, UNIT_CYCLES, OPS, STORE, RELEASE, TOUCHED, WORKED,
- N_STEP) = range(4, 19)  # fmt: skip
+# included. IN_BLOCKS: whether the arrays are split, with the shorter ways of a block. EARLY: whether every fold gives
+# results, and not the last one alone. AFTER: step whose results this one takes in as they come (NONE: what is loaded).
+# CHAIN: cycles over which it takes all of them in for the first time. UNIT: number of the unit behind the arrays, or by
+# itself without folds (NONE: no unit), for UNIT_CYCLES and OPS operations. STORE: bytes to HBM. RELEASE: bytes of the
+# SRAM that it gives back. TOUCHED, WORKED: bytes between SRAM and arrays, and units.
+(FOLDS, STREAM, LOAD_CYCLES, MACS, IN_BLOCKS, EARLY, AFTER, CHAIN, UNIT, UNIT_CYCLES, OPS, STORE, RELEASE, TOUCHED,
+ WORKED, N_STEP) = range(4, 20)  # fmt: skip
 NONE = -1
 
 NORM, ROPE, SOFTMAX, ACTIVATION, ROUTER, N_UNITS = range(6)
@@ -32,9 +33,10 @@ __all__ = ["GATED", "GROUP", "HOLD", "LOAD"]
 
 @dataclass(frozen=True, slots=True)
 class DieTiming:
-    """core: what arrays, SRAM, DMA engines and memory need to know. latency_cycles: of the units, by their number."""
+    """core: what arrays, SRAM, DMA engines and memory need to know. block: of split arrays. latency_cycles: of units."""
 
     core: SystolicTiming
+    block: ArrayTiming
     latency_cycles: tuple[int, ...]
 
 
