@@ -23,18 +23,15 @@ def components(machine: BlockMachine, n_parts: int) -> list[ComponentSpec]:
     static_fj = fj_per_cycle(p.power.idle, period) // n_parts
     rom, vector = p.rom, p.vector
     peaks = {
-        "rom": ("MAC", rom.rows * rom.columns, rom.columns),
-        "products": ("op", rom.rows * rom.codes, rom.rows),
-        "vector": ("op", vector.rate + vector.transcendental_rate, 1),
-        "attention": ("MAC", p.attention.mac_rate, 1),
-        "sram": ("byte", machine.n_banks * machine.word_bytes, machine.n_banks),
-        "table": ("byte", rom.table_row, 1),
-        "bus": ("byte", p.bus.width, 1),
+        "rom": ("MAC", rom.rows * rom.columns),
+        "products": ("op", rom.rows * rom.codes),
+        "vector": ("op", vector.rate + vector.transcendental_rate),
+        "attention": ("MAC", p.attention.mac_rate),
+        "sram": ("byte", machine.n_banks * machine.word_bytes),
+        "table": ("byte", rom.table_row),
+        "bus": ("byte", p.bus.width),
     }
-    return [
-        ComponentSpec(name, name, period, unit, peak, static_fj if name == "rom" else 0)
-        for name, (unit, peak, _) in ((name, peaks[name]) for name in NAMES)
-    ]
+    return [ComponentSpec(name, name, period, *peaks[name], static_fj if name == "rom" else 0) for name in NAMES]
 
 
 def with_waits(activity: Activity, kind: str, duration_fs: int) -> Activity:
@@ -52,17 +49,19 @@ def with_waits(activity: Activity, kind: str, duration_fs: int) -> Activity:
 
 
 def counters(lowering: Lowering, operator: Operator, n_tokens: int, position: int, issued: int) -> dict[str, int]:
-    """Return the counts of one token of an operator of `n_tokens`; issued: positions that the beats of banks have."""
+    """Return the counts of one token of an operator of `n_tokens`, which sees positions up to its own.
+
+    issued: positions in the beats of banks that are read for it. Every token reads the weights and its cache anew.
+    """
     dims, macs = operator.dims, operator.macs // n_tokens
-    counted = {"macs": macs, "macs_issued": macs}
-    counted["weight_bytes"] = operator.weight_bytes // (1 if operator.kind != "embedding" else n_tokens)
-    counted["kv_write_bytes"] = operator.kv_write_bytes // n_tokens
+    counted = {"macs": macs, "macs_issued": macs, "kv_write_bytes": operator.kv_write_bytes // n_tokens}
+    counted["weight_bytes"] = operator.weight_bytes // (n_tokens if operator.kind == "embedding" else 1)
     if operator.kind == "attention":
         each = 2 * dims["heads"] * dims["head_dim"]
         counted |= {"macs": each * position, "macs_issued": each * issued}
-        n_keys = position if dims["q_len"] > 1 or dims["batch"] > 1 else dims["kv_len"]
-        counted["kv_read_bytes"] = operator.kv_read_bytes * n_keys // dims["kv_len"] // dims["batch"]
-    counted["lora_bytes"] = sum(lowering.lora_words(operator)) * lowering.machine.word_bytes if macs else 0
+        counted["kv_read_bytes"] = operator.kv_read_bytes // dims["batch"] * position // dims["kv_len"]
+    if operator.kind == "gemm":
+        counted["lora_bytes"] = sum(lowering.lora_words(operator)) * lowering.machine.word_bytes
     return counted
 
 
