@@ -257,6 +257,5 @@ class ReconfigurableDataflow(Chip[Handover]):
 
 def _design(memory: Stacks | Ddr, stacks: int, path_fs: int) -> HbmDesign:
     n_channels = stacks * memory.memory.geometry.n_channels
-    refresh = memory.refresh if isinstance(memory, Stacks) else "allbank"
-    policy = ControllerPolicy(queue=memory.queue, refresh=refresh, n_channels=n_channels)
+    policy = ControllerPolicy(queue=memory.queue, refresh=memory.refresh, n_channels=n_channels)
     return hbm_design(memory.memory, policy, memory.interleave, path_fs, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 from dieshot.chips.parameters.gpu import Hbm, check_hbm
 from dieshot.chips.parameters.systolic import Stacks
@@ -11,6 +11,7 @@ from dieshot.simulator.engine.chip import InfeasibleError
 from dieshot.simulator.params import (
     Bytes,
     BytesPerCycle,
+    Choice,
     Count,
     Cycles,
     Factor,
@@ -84,6 +85,7 @@ class Ddr(Schema):
     idle_latency: Femtoseconds
     interleave: Bytes
     queue: Count
+    refresh: Choice[Literal["allbank", "perbank"]]
     transfer: Bytes
     window: Bytes
     chunk: Bytes
