@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from dieshot.chips.mapping.model_rom.account import components, counters, energies, joined_key, with_waits
-from dieshot.chips.mapping.model_rom.lower import KINDS, Lowering, positions
+from dieshot.chips.mapping.model_rom.lower import Lowering, positions
 from dieshot.chips.mapping.model_rom.machine import BlockMachine
 from dieshot.chips.parameters.model_rom import ModelRomParameters, check_feasible
 from dieshot.chips.parameters.power import watts
@@ -42,7 +42,6 @@ class ModelRom(Chip[str]):
     pipelines_users = True
     head_apart = True
     main_kind = "rom"
-    kinds = KINDS
 
     def __init__(self, parameters: ModelRomParameters, n_parts: int = 1) -> None:
         check_feasible(parameters)

@@ -68,6 +68,7 @@ def test_any_other_model_is_refused_by_name(tmp_path: Path) -> None:
     assert refusal(model="llama-3-8b") == (
         "hc1: hc1 has llama-3.1-8b in its ROM and runs no other model, not llama-3-8b"
     )
+    assert refusal(model="mixtral-8x7b").endswith("runs no other model, not mixtral-8x7b")
     same = (configs_folder() / "models" / f"{MODEL}.json").read_text()
     (tmp_path / "mine.json").write_text(same)
     assert refusal(model=str(tmp_path / "mine.json")).endswith("runs no other model, not mine")
