@@ -1,4 +1,4 @@
-"""Simulated SN40L sockets beside what was measured and published: bounds just above what is reached, no row fitted to."""
+"""Simulated SN40L sockets beside what was measured and published: bounds just above what is reached."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ MOST_PERCENT = 8.0
 TIMES_SLOWER = 3.6  # than the sockets alone, at most, is what the server takes for a batch of 16
 
 
-def test_one_user_of_models_that_nothing_was_fitted_to() -> None:
-    errors = {each.label: 100 * each.error for each in tokens(1)}
-    assert abs(errors.pop(FITTED)) < 1
-    assert len(errors) == 3
-    assert max(map(abs, errors.values())) < MOST_PERCENT
+def test_one_user() -> None:
+    """The host's time was fitted to the first model, refreshes were chosen by the second; the others are held back."""
+    percent = {each.label: 100 * abs(each.error) for each in tokens(1)}
+    assert percent.pop(FITTED) < 1
+    assert percent.pop("llama-3-70b") < 5
+    assert len(percent) == 2
+    assert max(percent.values()) < MOST_PERCENT
 
 
 def test_batches_are_slower_in_the_server_than_on_the_sockets() -> None:

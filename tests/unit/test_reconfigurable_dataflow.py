@@ -104,6 +104,13 @@ def test_matrix_cycles_are_those_of_counted_blocks(rows: int, n_strips: int) -> 
     assert machine.mac_cycles(work, n_strips) == counted
 
 
+def test_a_narrow_mesh_brings_inputs_late() -> None:
+    work = chip().lowering.work(layer(index=0)[1], 1)
+    wide, narrow = chip().machine, chip("llama-3-8b", 100, "chip.mesh.width=1B/cycle").machine
+    assert wide.work_cycles(work, 8) == wide.mac_cycles(work, 8) + wide.simd_cycles(work, 8)
+    assert narrow.work_cycles(work, 8) == narrow.input_cycles(work) == -(-work.read // narrow.strip)
+
+
 def test_a_stream_is_cut_into_transfers_that_cover_it_once() -> None:
     region = chip().lowering.region(layer())
     stream = Stream(region, 256 << 10)

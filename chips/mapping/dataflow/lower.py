@@ -89,7 +89,9 @@ class Lowering:
             rows = operator.group_rows or (operator.dims["M"],)
             each = tuple(-(-m // n_tiles) for m in rows if m)
             k, n = operator.dims["K"], operator.dims["N"]
-            return self._plain(operator, n_tiles, each, k, n, operator.macs, float(operator.vector_ops))
+            # Weights in another format than the products' are converted as they come.
+            converted = k * n * len(each) if operator.weight_dtype not in (None, operator.dtype) else 0
+            return self._plain(operator, n_tiles, each, k, n, operator.macs, float(operator.vector_ops + converted))
         if operator.kind == "attention":
             return self._attention(operator, n_tiles)
         return self._plain(operator, n_tiles, (), 0, 0, operator.macs, float(operator.vector_ops))

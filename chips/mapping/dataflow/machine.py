@@ -29,11 +29,16 @@ class DataflowMachine:
         return self.p.mesh.rows
 
     def work_cycles(self, work: Work, n_strips: int) -> int:
-        """Return the cycles of a token tile on some strips: matrix products, then the SIMD pipelines' part.
+        """Return the cycles of a token tile on some strips: matrix products, then the SIMD pipelines' part, or what the
+        mesh takes to bring its input, whichever is longer.
 
         PCUs of a stage are divided between both in proportion to their work, so that times add up.
         """
-        return self.mac_cycles(work, n_strips) + self.simd_cycles(work, n_strips)
+        return max(self.mac_cycles(work, n_strips) + self.simd_cycles(work, n_strips), self.input_cycles(work))
+
+    def input_cycles(self, work: Work) -> int:
+        """Return the cycles of a token tile's input on the mesh: every row's link carries its share past all strips."""
+        return -(-work.read // (self.strip * self.p.mesh.width))
 
     def mac_cycles(self, work: Work, n_strips: int) -> int:
         """Return the cycles of the matrix products: K is divided over the rows of a strip, N over strips.
