@@ -22,6 +22,10 @@ from dieshot.simulator.params import (
     Text,
 )
 
+# Time is counted in 64 bits, of vector lanes in parts of a cycle.
+LONGEST_CYCLES = 1 << 20
+FINEST_PARTS = 1 << 32
+
 
 class Rom(Schema):
     """The model in the masks, and how it is read. layers: blocks of silicon, one more has the head. rows, columns: of a
@@ -137,7 +141,24 @@ def lanes_allowed(p: ModelRomParameters) -> int:
     """Return the lanes that each block has transistors for."""
     have = p.transistors
     left = have.die - 8 * p.sram.capacity * have.per_sram_bit - p.rom.weights * have.per_weight
-    return int(left * (1 - have.elsewhere) / have.per_lane / (p.rom.layers + 1))
+    return max(0, int(left * (1 - have.elsewhere) / have.per_lane / (p.rom.layers + 1)))
+
+
+def _latencies(p: ModelRomParameters) -> dict[str, int]:
+    """Return the latencies by key."""
+    return {
+        "rom.product": p.rom.product,
+        "rom.broadcast": p.rom.broadcast,
+        "rom.read": p.rom.read,
+        "rom.table_latency": p.rom.table_latency,
+        "vector.latency": p.vector.latency,
+        "vector.transcendental_latency": p.vector.transcendental_latency,
+        "vector.reduce": p.vector.reduce,
+        "attention.latency": p.attention.latency,
+        "sram.latency": p.sram.latency,
+        "bus.latency": p.bus.latency,
+        "bus.loop": p.bus.loop,
+    }
 
 
 def check_feasible(p: ModelRomParameters) -> None:
@@ -146,6 +167,13 @@ def check_feasible(p: ModelRomParameters) -> None:
     if p.rom.rows > most:
         expected = f"at most {most}, as the die has transistors for {lanes_allowed(p)} lanes a block"
         raise InfeasibleError("rom.rows", p.rom.rows, expected)
+    for key, latency in _latencies(p).items():
+        if latency > LONGEST_CYCLES:
+            raise InfeasibleError(key, latency, f"at most {LONGEST_CYCLES} cycles")
+    if p.vector.rate * p.vector.transcendental_rate > FINEST_PARTS:
+        raise InfeasibleError(
+            "vector.rate", p.vector.rate, f"with transcendental_rate a product of {FINEST_PARTS} at most"
+        )
     if p.sram.capacity % (p.rom.layers * p.sram.bank):
         raise InfeasibleError("sram.bank", p.sram.bank, f"whole banks for {p.rom.layers} layers")
     if p.sram.bank % p.sram.port:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded import operators_of, placed_sum, record
 
 from dieshot import run
 from dieshot.chips.model_rom import QUIET, ModelRom
 from dieshot.simulator.engine.chip import InfeasibleError
 from dieshot.simulator.errors import InputError
+from dieshot.simulator.log.total import totals
 from dieshot.simulator.params import configs_folder
 from dieshot.simulator.studies.replay import replay
 from dieshot.simulator.studies.setup import set_up
@@ -104,6 +106,44 @@ def test_there_are_transistors_for_so_many_lanes() -> None:
     assert (53e9 - 8 * 2**27 * 6 - 8030261248) / 2 / 33 / 2000 // 2048 == 142
     chip("chip.rom.rows=142")
     assert "rom.rows: cannot be with the other parameters; expected at most 142" in refusal(sets=["chip.rom.rows=143"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "rom.broadcast=2Mcycle",
+            "rom.broadcast: cannot be with the other parameters; expected at most 1048576 cycles",
+        ),
+        ("vector.rate=100Mop/cycle", "vector.rate: cannot be with the other parameters; expected with"),
+        ("sram.capacity=2GiB", "rom.rows: cannot be with the other parameters; expected at most 0"),
+        ("sram.bank=24KiB", "sram.bank: cannot be with the other parameters; expected whole banks for 32 layers"),
+        ("sram.port=48B/cycle", "sram.port: cannot be with the other parameters; expected a divisor of the bank's"),
+        ("lora.rank=1.5", "lora.rank: cannot be with the other parameters; expected a whole number"),
+    ],
+)
+def test_what_no_chip_can_have_is_refused(change: str, message: str) -> None:
+    assert message in refusal(sets=[f"chip.{change}"])
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("rom.rows=100", "rom.columns=1500"),
+        ("rom.product=0cycle", "rom.broadcast=0cycle", "rom.read=0cycle", "sram.latency=0cycle"),
+        ("sram.port=2048B/cycle", "attention.mac_rate=7MAC/cycle"),
+        ("vector.rate=7op/cycle", "vector.transcendental_rate=3op/cycle", "clock=0.7GHz"),
+    ],
+)
+def test_odd_chips_do_all_the_work(sets: tuple[str, ...]) -> None:
+    model, operators = chip(*(f"chip.{change}" for change in sets)), layer(37)
+    specs, macs = model.components(), 0
+    for outcome in model.carry_out_all(operators, QUIET):
+        (cell,) = outcome.cells
+        counted = totals(cell.activity, specs, cell.duration_fs)  # refuses intervals that overlap
+        macs += sum(int(n) for n, spec in zip(counted.amount, specs, strict=True) if spec.amount_unit == "MAC")
+    wanted = sum(operator.macs for operator in operators)
+    assert wanted <= macs < 1.1 * wanted
 
 
 def test_a_matrix_takes_a_cycle_for_every_group_of_rows_and_columns() -> None:
@@ -224,3 +264,13 @@ def test_as_many_cards_are_used_as_can_have_equal_parts() -> None:
     assert "partition.data_parallel: cannot be shared evenly; expected a divisor of the 10 chips; got 3" in refusal(
         "hc1-x10", sets=["system.partition.data_parallel=3"]
     )
+
+
+def test_a_run_reads_the_bytes_of_its_trace(tmp_path: Path) -> None:
+    """Weights of ROM and the cache, of every stage, for two users whose tokens pass alone."""
+    done = record("hc1", tmp_path, 2)
+    for stage in (0, 17, 32):
+        for counter in ("weight_bytes", "kv_read_bytes", "kv_write_bytes", "macs"):
+            operators = operators_of(done.parts, stage)
+            wanted = sum(getattr(operator, counter) * n for operator, n in operators) * done.micro_batches
+            assert placed_sum(done, stage, counter) == wanted

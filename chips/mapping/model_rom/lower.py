@@ -90,8 +90,9 @@ class Lowering:
         rank, element = self.machine.rank, self.machine.parameters.lora.element
         if not rank or not n:
             return 0, 0
-        down, up = (n * rank * operator.dims["K"], rank * operator.dims["N"])
-        return tuple(-(-count * element // self.machine.word_bytes) for count in (down, up))  # type: ignore[return-value]
+        down, up = n * rank * operator.dims["K"], rank * operator.dims["N"]
+        word = self.machine.word_bytes
+        return -(-down * element // word), -(-up * element // word)
 
     def rope_kv_append(self, operator: Operator) -> list[Phase]:
         """Rotate queries and keys; keys and values go to the next words of the cache."""
