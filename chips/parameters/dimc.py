@@ -124,11 +124,12 @@ class CapacityMemory(Schema):
 
 class Energy(Schema):
     """Event energies. mac8: of a MAC of 8 by 8 bits; others by their pairs of bits. select: of SRAM read into
-    an array. reduce, noc: of a byte over a slice's port. d2d: between chiplets."""
+    an array. reduce: of a byte of a sum into an adder tree; noc: over a slice's port. d2d: between chiplets."""
 
     mac8: FemtojoulesPerMac
     select: FemtojoulesPerByte
     simd_op: FemtojoulesPerOp
+    reduce: FemtojoulesPerByte
     noc: FemtojoulesPerByte
     d2d: FemtojoulesPerBit
     dram: FemtojoulesPerBit

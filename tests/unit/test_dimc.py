@@ -17,6 +17,7 @@ from dieshot.chips.mapping.dimc import attention, gemm
 from dieshot.chips.mapping.dimc.lower import steps_of
 from dieshot.chips.mapping.dimc.machine import DimcMachine
 from dieshot.chips.parts.dimc.card_links import CardCollectives, CardGraph
+from dieshot.chips.parts.dimc.die import run_program
 from dieshot.chips.parts.dimc.program import Exchange
 from dieshot.simulator.engine.cell import BUSY, STALL_LINK, STALL_MEMORY, STALL_OPERAND, Cell
 from dieshot.simulator.engine.chip import UnsupportedError
@@ -399,7 +400,7 @@ def test_faster_parts_never_take_longer() -> None:
 
 def test_lines_of_the_log_are_those_that_are_there() -> None:
     kinds = {spec.kind for spec in chip("metis-card").components()}
-    assert kinds == {"control", "select", "array", "noc", "simd", "segments", "dma", "dram_channel"}
+    assert kinds == {"control", "select", "array", "reduce", "noc", "simd", "segments", "dma", "dram_channel"}
     server = [spec.path for spec in chip().components()]
     assert server[1] == "chiplet0/select"  # links come with the fabric, when a model is placed
     assert sum("d2d" in path for path in server) == 8
@@ -425,3 +426,34 @@ def test_values_wait_for_the_softmax_not_for_links() -> None:
     between = rows.state[work[0] : work[-1]]
     assert STALL_OPERAND in between
     assert STALL_LINK not in between
+
+
+def test_lanes_work_on_one_group_of_columns_while_arrays_multiply_the_next() -> None:
+    built = chip()
+    cell = cell_of(built, gemm_of(256, 32768, 8192))
+    arrays, lanes = (max(cycles_of(built, cell, part).values()) for part in ("array", "simd"))
+    assert arrays == 16 * 256 * 4
+    assert lanes > 5000
+    assert cell.duration_fs < (arrays + lanes // 4) * built.timing.clock.period_fs
+
+
+def test_adder_trees_take_the_sums_of_all_cores() -> None:
+    built = chip()
+    cell = cell_of(built, gemm_of(3, 8192, 8192))
+    first = next(number for number, spec in enumerate(built.components()) if spec.path == "chiplet0/reduce")
+    amount = cell.activity.amount[cell.activity.component == first].sum()
+    layout = gemm.best_layout(built.machine, gemm.GemmShape(3, 8192, 8192, 1, "mxint4", "mxint16", 4, 4))
+    assert amount == 3 * 8192 // 8 * min(layout.along_k, 128) * built.parameters.array.accumulator
+
+
+@pytest.mark.parametrize("shape", [(1, 6144, 4096), (8, 4096, 14336), (64, 3584, 8192), (1, 128256, 4096)])
+def test_the_layout_chosen_is_as_fast_as_any_that_is_simulated(shape: tuple[int, int, int]) -> None:
+    built = chip()
+    wanted = gemm.GemmShape(*shape, 1, "mxint4", "mxint16", 4, 4)
+
+    def took_fs(layout: gemm.Layout) -> int:
+        step = gemm.build(built.machine, wanted, layout, 0)
+        return run_program(built.timing, [step], record=False).ends_fs[-1]
+
+    best = min(map(took_fs, gemm.layouts(built.machine, wanted)))
+    assert took_fs(gemm.best_layout(built.machine, wanted)) <= 1.03 * best

@@ -14,7 +14,7 @@ from dieshot.simulator.params import LinkParameters
 from dieshot.traces.operator import Operator
 
 PAIRS_8 = 64  # of bits in a MAC of 8 by 8
-UNITS = {"select": "byte", "array": "MAC", "noc": "byte", "simd": "op", "d2d": "byte"}
+UNITS = {"select": "byte", "array": "MAC", "reduce": "byte", "noc": "byte", "simd": "op", "d2d": "byte"}
 
 
 def components(machine: DimcMachine, timing: DimcTiming, fabric: LinkParameters | None) -> list[ComponentSpec]:
@@ -33,6 +33,7 @@ def components(machine: DimcMachine, timing: DimcTiming, fabric: LinkParameters 
     peaks = {
         "select": (-(-p.array.tile // max(1, p.array.select)) * cores, cores),
         "array": (int(widest * cores), cores),
+        "reduce": (timing.tree_bytes, slices),
         "noc": (timing.port_bytes, slices),
         "simd": (timing.lanes, slices),
         "d2d": (-(-timing.d2d_rate // timing.d2d_scale), max(1, machine.n_chiplets - 1)),
@@ -84,6 +85,7 @@ def energies(machine: DimcMachine, fabric: LinkParameters | None, operator: Oper
     return links | {
         "array": round(energy.mac8 * _bit_pairs(machine, operator) / PAIRS_8),
         "select": energy.select,
+        "reduce": energy.reduce,
         "noc": energy.noc,
         "simd": energy.simd_op,
         "d2d": round(energy.d2d * 8),

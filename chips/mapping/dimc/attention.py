@@ -85,14 +85,17 @@ def _scores(
         counts.transcendental_ops + dims.batch * dims.q_len * dims.heads * dims.head_dim
     )
     softmax /= dims.batch * dims.kv_heads * share.parts * share.rows
+    tiles = _tiles(machine, share, k_tiles * n_tiles, bits)
     return Step(
         index,
         share.rows,
         gather=tuple(machine.from_others(pairs * query) for pairs in share.pairs),
         spread=tuple(pairs * query for pairs in share.pairs),
-        tiles=_tiles(machine, share, k_tiles * n_tiles, bits),
+        tiles=tiles,
+        groups=max(each.passes for each in tiles),
         vector_cycles=bits,
         reduce=(0,) * machine.n_chiplets,
+        sums=_sums(machine, share, k_tiles * n_tiles, bits),
         tree_cycles=machine.tree_cycles(k_tiles),
         simd_ops=tuple(ceil(pairs * softmax) for pairs in share.pairs),
         load_bytes=load,
@@ -118,13 +121,16 @@ def _values(
     shared = share.parts - 1
     combined = (dims.head_dim + STATISTICS) * array.accumulator * shared // share.parts
     per_output = machine.p.simd.epilogue_ops + machine.quantise_ops(output_dtype) + 2 * shared
+    tiles = _tiles(machine, share, k_tiles * n_tiles, bits)
     return Step(
         index,
         share.rows,
         spread=(0,) * machine.n_chiplets,
-        tiles=_tiles(machine, share, k_tiles * n_tiles, bits),
+        tiles=tiles,
+        groups=max(each.passes for each in tiles),
         vector_cycles=bits,
         reduce=tuple(pairs * sums * slices if slices > 1 else 0 for pairs in share.pairs),
+        sums=_sums(machine, share, n_cores * n_tiles, bits),
         tree_cycles=machine.tree_cycles(n_cores),
         share=tuple(pairs * combined for pairs in share.pairs) if shared else (),
         simd_ops=tuple(ceil(pairs * dims.head_dim * per_output / share.parts) for pairs in share.pairs),
@@ -142,3 +148,9 @@ def _tiles(machine: DimcMachine, share: Share, n_tiles: int, bits: int) -> tuple
         )
         for pairs in share.pairs
     )
+
+
+def _sums(machine: DimcMachine, share: Share, n_tiles: int, bits: int) -> tuple[int, ...]:
+    """Return the bytes of sums of so many tiles of every pair, by chiplet."""
+    each = n_tiles * machine.columns(bits) * machine.p.array.accumulator
+    return tuple(pairs * each for pairs in share.pairs)

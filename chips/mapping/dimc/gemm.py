@@ -79,19 +79,24 @@ def best_layout(machine: DimcMachine, shape: GemmShape) -> Layout:
 
 
 def estimate_cycles(machine: DimcMachine, shape: GemmShape, layout: Layout) -> float:
-    """Return a closed form of the cycles: tiles, what ports and links of chiplets take, and depths of trees."""
+    """Return a closed form of the cycles: vectors on their way in beside the first tile, then tile after tile, and what
+    trees, ports and lanes do behind the last group of columns; links between chiplets, and depths of trees."""
     step = build(machine, shape, layout, 0)
-    grid = grid_of(machine, shape, layout)
-    passes = grid.passes(max(grid.n_tiles))
-    array = passes * max(machine.p.array.select, shape.rows * shape.operand_bits)
+    tile = max(machine.p.array.select, shape.rows * shape.operand_bits)
     ports = machine.p.noc.port * machine.n_slices
-    vectors = shape.rows * (max(step.spread) + max(step.reduce)) / ports
+    vectors = shape.rows * max(step.spread) / ports
+    behind = max(
+        max(step.sums) / (machine.tree_bytes * machine.chiplet_cores),
+        max(step.reduce) / ports,
+        max(step.simd_ops) / (machine.p.simd.lanes * machine.n_slices),
+    )
     link = 0.0
     if machine.p.d2d is not None:
         moved = max(step.gather) + max(step.share, default=0)
         link = shape.rows * moved * machine.p.clock / machine.p.d2d.rate
         link += machine.p.d2d.latency / machine.clock.period_fs * (1 + (layout.k_chiplets > 1))
-    return max(array, vectors) + link + step.tree_cycles
+    work = max(tile, vectors) + (step.n_passes - 1) * tile + shape.rows * behind / step.groups
+    return work + link + step.tree_cycles
 
 
 def build(machine: DimcMachine, shape: GemmShape, layout: Layout, operator: int, load_bytes: int = 0) -> Step:
@@ -122,7 +127,9 @@ def build(machine: DimcMachine, shape: GemmShape, layout: Layout, operator: int,
         spread=tuple(spread_bytes if n else 0 for n in grid.n_tiles),
         tiles=tiles,
         vector_cycles=shape.operand_bits,
+        groups=-(-max(grid.n_tiles) // grid.along_n),
         reduce=tuple(each * across if across > 1 else 0 for each in sums),
+        sums=tuple(each * grid.along_k for each in sums),
         tree_cycles=machine.tree_cycles(grid.along_k),
         share=tuple(each * shared // layout.k_chiplets for each in sums) if shared else (),
         simd_ops=(ceil(outputs * (per_output + shared)),) * machine.n_chiplets,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from math import gcd
+from math import ceil, gcd
 
 from dieshot.chips.parameters.dimc import DimcParameters, path_fs
 from dieshot.chips.parts.dimc.program import LINKS, DimcTiming, DramTiming
@@ -85,6 +85,13 @@ class DimcMachine:
         """Return the MACs of one core in a cycle."""
         return self.p.array.rows * self.columns(weight_bits) / operand_bits
 
+    @property
+    def tree_bytes(self) -> int:
+        """Bytes of sums that leave a core in a cycle at most; adder trees take as many."""
+        p = self.p.array
+        rates = (self.columns(p.weight_bits.get(dtype, bits)) / bits for dtype, bits in p.operand_bits.items())
+        return ceil(max(rates) * p.accumulator)
+
     def tree_cycles(self, n_cores: int) -> int:
         """Return the depth of the adder trees in an array and over so many cores along K, and of the alignment."""
         rows = (self.p.array.rows - 1).bit_length()
@@ -153,6 +160,7 @@ def timing_of(machine: DimcMachine, fabric: LinkParameters | None = None) -> Dim
         buffers=p.array.selected,
         port_bytes=p.noc.port * machine.n_slices,
         noc_latency=p.noc.crossing + p.noc.hop,
+        tree_bytes=machine.chiplet_cores * machine.tree_bytes,
         lanes=p.simd.lanes * machine.n_slices,
         lane_overhead=p.simd.overhead,
         d2d_scale=p.clock // shared,

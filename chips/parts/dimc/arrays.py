@@ -11,7 +11,7 @@ import simpy
 
 from dieshot.chips.parts.activity import Rows
 from dieshot.chips.parts.dimc.line_log import LineLog
-from dieshot.chips.parts.dimc.program import DimcTiming, Step, Tiles
+from dieshot.chips.parts.dimc.program import DimcTiming, Tiles
 from dieshot.chips.parts.dimc.segments import Segments
 from dieshot.kernels import dimc
 from dieshot.simulator.engine.component import Component
@@ -22,11 +22,13 @@ ROWS_A_TILE, ROWS_A_VECTOR = 4, 2  # of the log: selection, multiplication and w
 
 @dataclass(frozen=True, slots=True)
 class Multiplication:
-    """A step for the arrays. number: of the step. ready: cycle from which tiles may be selected. arrivals (chiplets,
-    items). waits (n, 2: until, state): what the arrays wait for before the vectors come."""
+    """A group of tiles for the arrays. tiles: of every chiplet. vector_cycles: of a vector. segments: of SRAM that the
+    tiles come in, where they lie in DRAM. ready: cycle from which tiles may be selected. arrivals (chiplets, items).
+    waits (n, 2: until, state): what the arrays wait for before the vectors come."""
 
-    number: int
-    step: Step
+    tiles: Sequence[Tiles]
+    vector_cycles: int
+    segments: range
     ready: int
     arrivals: Rows
     waits: Rows
@@ -48,15 +50,13 @@ class Arrays(Component):
         """Work off steps in the order of the program."""
         while True:
             work = yield self.requests.receive()
-            loads = self.segments.of_step(work.number) if self.segments else ()
-            if not loads:
-                self.answers.send(self._pass(work, work.step.tiles, work.ready))
+            if self.segments is None or not work.segments:
+                self.answers.send(self._pass(work, work.tiles, work.ready))
                 continue
             done = work.arrivals
-            for index, segment in enumerate(loads):
-                assert self.segments is not None
+            for index, segment in enumerate(work.segments):
                 there = yield from self.segments.loaded(segment)
-                part = [_part(tiles, index, len(loads)) for tiles in work.step.tiles]
+                part = [tiles.part(index, len(work.segments)) for tiles in work.tiles]
                 done = np.maximum(done, self._pass(work, part, max(work.ready, there)))
                 self.segments.release(segment, int(self.state[:, dimc.A_ENDED].max()))
             self.answers.send(done)
@@ -81,7 +81,7 @@ class Arrays(Component):
         space = self.log.space(len(table) * n_rows)
         n_rows = dimc.pass_tiles(
             timing.select_cycles,
-            work.step.vector_cycles,
+            work.vector_cycles,
             timing.buffers,
             ready,
             self.log.record,
@@ -95,14 +95,3 @@ class Arrays(Component):
         )
         self.log.keep(space[:n_rows])
         return done
-
-
-def _part(tiles: Tiles, index: int, n: int) -> Tiles:
-    """Return what one of n segments has of a chiplet's tiles: those of which all weights have come by then."""
-    if tiles.passes == 0:
-        return tiles
-    before, after = tiles.passes * index // n, tiles.passes * (index + 1) // n
-    bytes_, macs = (
-        total * after // tiles.passes - total * before // tiles.passes for total in (tiles.select_bytes, tiles.macs)
-    )
-    return Tiles(after - before, bytes_, macs)

@@ -60,7 +60,13 @@ class Card(Component):
         self.steps = steps
         self.n_operators = steps[-1].operator + 1
         self.ends = [0] * self.n_operators
-        of_parts = {"arrays": ("select", "array"), "noc": ("noc",), "simd": ("simd",), "d2d": ("d2d",)}
+        of_parts = {
+            "arrays": ("select", "array"),
+            "reduce": ("reduce",),
+            "noc": ("noc",),
+            "simd": ("simd",),
+            "d2d": ("d2d",),
+        }
         self.logs = {key: LineLog(timing.chiplet_lines(*parts), record) for key, parts in of_parts.items()}
         self.control_log = LaneLog(CONTROL)
         self.link_logs = {link: LaneLog(timing.link_line(link)) for link in timing.links}
@@ -69,6 +75,7 @@ class Card(Component):
         self.segments = Segments(env, timing, steps, self.n_operators, record) if streams else None
         self.arrays = Arrays(env, timing, self.segments, self.logs["arrays"])
         self.noc = SerialPart(env, "noc", 1, timing.port_bytes, self.logs["noc"])
+        self.trees = SerialPart(env, "reduce", 1, timing.tree_bytes, self.logs["reduce"])
         self.d2d = SerialPart(env, "d2d", timing.d2d_scale, timing.d2d_rate, self.logs["d2d"])
         self.lanes = SerialPart(env, "simd", 1, timing.lanes, self.logs["simd"])
         self.end_fs = 0
@@ -122,24 +129,41 @@ class Card(Component):
         if step.tiles:
             if any(step.gather) or any(step.spread):
                 waits.append((int(times[:, 0].max()), STALL_LINK))
-            table = np.array(waits, np.int64)
-            waits.clear()
-            times = yield from self.arrays.multiply(Multiplication(number, step, issued, times, table))
-            times = yield from self.noc.serve(times + step.tree_cycles, step.reduce, 0)
-        elif self.segments is not None:
-            for segment in self.segments.of_step(number):
-                there = yield from self.segments.loaded(segment)
-                times = np.maximum(times, there)
-                self.segments.release(segment, there)
-        if any(step.share):
-            times = yield from self.d2d.serve(_from_all(times), step.share, timing.d2d_latency)
-        if any(step.simd_ops):
+            times = yield from self._multiply(number, step, issued, times, waits)
+        else:
+            if self.segments is not None:
+                for segment in self.segments.of_step(number):
+                    there = yield from self.segments.loaded(segment)
+                    times = np.maximum(times, there)
+                    self.segments.release(segment, there)
             times = yield from self.lanes.serve(times, step.simd_ops, timing.lane_overhead)
         if any(step.publish):
             times = yield from self.d2d.serve(_from_all(times), step.publish, timing.d2d_latency)
         if step.store_bytes and self.segments is not None:
             self.segments.store(step.store_bytes)
         return times
+
+    def _multiply(
+        self, number: int, step: Step, issued: int, times: Rows, waits: list[tuple[int, int]]
+    ) -> Generator[simpy.Event, Any, Rows]:
+        """Multiply group after group of columns; each goes on through trees and lanes by itself."""
+        timing, segments = self.timing, self.segments.of_step(number) if self.segments else range(0)
+        table, done = np.array(waits, np.int64), times
+        waits.clear()
+        for group in range(step.groups):
+            tiles = [each.part(group, step.groups) for each in step.tiles]
+            first, last = (len(segments) * edge // step.groups for edge in (group, group + 1))
+            work = Multiplication(tiles, step.vector_cycles, segments[first:last], issued, times, table)
+            through = yield from self.arrays.multiply(work)
+            through = yield from self.trees.serve(through, step.share_of(step.sums, group), step.tree_cycles)
+            through = yield from self.noc.serve(through, step.share_of(step.reduce, group), 0)
+            shared = step.share_of(step.share, group)
+            if any(shared):
+                through = yield from self.d2d.serve(_from_all(through), shared, timing.d2d_latency)
+            ops = step.share_of(step.simd_ops, group)
+            through = yield from self.lanes.serve(through, ops, timing.lane_overhead)
+            done = np.maximum(done, through)
+        return done
 
     def _exchange(self, step: Step, begin: int) -> Rows:
         """Return when a collective is over that begins with the last vector; log what the card sends."""

@@ -11,7 +11,7 @@ Interval = tuple[str, int, int, int]  # link, begin and end in fs, bytes
 
 
 LINKS = ("bridge", "fabric", "nic")
-CHIPLET_PARTS = ("select", "array", "noc", "simd", "d2d")  # the last where there are several chiplets
+CHIPLET_PARTS = ("select", "array", "reduce", "noc", "simd", "d2d")  # the last where there are several chiplets
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,14 @@ class Tiles:
     passes: int
     select_bytes: int
     macs: int
+
+    def part(self, index: int, n: int) -> Tiles:
+        """Return one of n parts, by tiles of a core; what a tile has goes with it."""
+        if self.passes == 0:
+            return self
+        before, after = self.passes * index // n, self.passes * (index + 1) // n
+        totals = (self.select_bytes, self.macs)
+        return Tiles(after - before, *(t * after // self.passes - t * before // self.passes for t in totals))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +48,10 @@ class Step:
 
     Amounts are of one item; those in tuples are per chiplet. gather, share, publish: bytes that come in from the other
     chiplets before the arrays, behind them, behind the lanes. spread, reduce: bytes over the ports of slices before and
-    behind the arrays. tree_cycles: adder trees and hops. vector_cycles: of an operand in an array. simd_ops: of the
-    lanes. load_bytes: of weights and cache that have to be in SRAM first, where they lie in DRAM; store_bytes: that go
-    back there.
+    behind the arrays. vector_cycles: of an operand in an array. groups: columns of tiles that the cores multiply one
+    after the other; while one is multiplied, trees and lanes work on the sums of the one before. sums: bytes that go
+    into adder trees; tree_cycles: their depth, and hops. simd_ops: of the lanes. load_bytes: of weights and cache that
+    have to be in SRAM first, where they lie in DRAM; store_bytes: that go back there.
     """
 
     operator: int
@@ -52,13 +61,19 @@ class Step:
     spread: tuple[int, ...] = ()
     tiles: tuple[Tiles, ...] = ()
     vector_cycles: int = 1
+    groups: int = 1
     reduce: tuple[int, ...] = ()
+    sums: tuple[int, ...] = ()
     tree_cycles: int = 0
     share: tuple[int, ...] = ()
     simd_ops: tuple[int, ...] = ()
     publish: tuple[int, ...] = ()
     load_bytes: int = 0
     store_bytes: int = 0
+
+    def share_of(self, amounts: tuple[int, ...], group: int) -> tuple[int, ...]:
+        """Return what one of the groups has of amounts."""
+        return tuple(amount * (group + 1) // self.groups - amount * group // self.groups for amount in amounts)
 
     @property
     def n_passes(self) -> int:
@@ -90,7 +105,8 @@ class DramTiming:
 class DimcTiming:
     """What the parts need to know, in cycles, bytes and operations of one chiplet. links: kinds that join cards.
 
-    d2d_scale, d2d_rate: bytes x scale / rate are the cycles of a chiplet's links. dram: None where nothing lies there.
+    tree_bytes: that adder trees take in a cycle. d2d_scale, d2d_rate: bytes x scale / rate are the cycles of a
+    chiplet's links. dram: None where nothing lies there.
     """
 
     clock: Clock
@@ -100,6 +116,7 @@ class DimcTiming:
     buffers: int
     port_bytes: int
     noc_latency: int
+    tree_bytes: int
     lanes: int
     lane_overhead: int
     d2d_scale: int
