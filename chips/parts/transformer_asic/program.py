@@ -33,7 +33,7 @@ __all__ = ["GATED", "GROUP", "HOLD", "LOAD"]
 
 @dataclass(frozen=True, slots=True)
 class DieTiming:
-    """core: what arrays, SRAM, DMA engines and memory need to know. block: of split arrays. latency_cycles: of units."""
+    """core: what arrays, SRAM, DMA engines and memory need to know. block: of a split one. latency_cycles: of units."""
 
     core: SystolicTiming
     block: ArrayTiming
