@@ -166,7 +166,11 @@ def _shares_to_next(plan: Plan) -> None:
 
 @dataclass
 class CardCollectives:
-    """The collectives of a stage of `group` cards; kept by kind and bytes."""
+    """The collectives of a stage of `group` cards; kept by kind and bytes.
+
+    A stage and the next one are taken to be in one server where both fit into one: of the sends of several small stages
+    those that leave a server are so told too fast, by what a network card takes.
+    """
 
     cards: CardLinks
     fabric: LinkParameters | None
