@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -126,7 +127,7 @@ class Lowering:
         return Work(
             (rows_tile,) * per_tile,
             dims.head_dim,
-            -(-int(2 * keys) // 1),
+            math.ceil(2 * keys),
             operator.dtype,
             macs,
             macs - operator.macs,

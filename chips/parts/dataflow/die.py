@@ -70,7 +70,7 @@ class Die:
         pins_fs = int(stacks.drain().max())
         if not region.follow_bytes:  # nothing flies then but what is stored
             end_fs = max(end_fs, -(-pins_fs // timing.period_fs) * timing.period_fs)
-        left = self._left(stream, agcu, before, end_fs)
+        left = self._left(stream, agcu, end_fs)
         hbm_log.cut(max(pins_fs, end_fs))
         pins = self._pins(hbm_log, end_fs, left)
         ends = [*(times[-1] for times in board.done_fs[:-1]), end_fs]
@@ -124,7 +124,7 @@ class Die:
             rows[:, 1] = owed * (np.arange(n) + 1) // n - owed * np.arange(n) // n
         return rows
 
-    def _left(self, stream: Stream, agcu: AddressUnits, before: Handover, end_fs: int) -> Handover:
+    def _left(self, stream: Stream, agcu: AddressUnits, end_fs: int) -> Handover:
         ahead = [agcu.landed_fs[k] for k in range(stream.n_own, agcu.issued)]
         late_fs = max([each - end_fs for each in ahead if each > end_fs], default=0)
         late_fs = (late_fs + GRAIN_FS // 2) // GRAIN_FS * GRAIN_FS
