@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from dieshot.simulator.errors import InputError
 from dieshot.simulator.params.source import Source, read_sources
 from dieshot.simulator.params.yaml_text import LARGEST_FILE_BYTES, is_leaf, parse_yaml
 
+PARSED_KEPT = 256  # texts
 LONGEST_CHAIN = 8  # documents extending one another
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 Place = tuple[str, int | None]
@@ -72,7 +74,8 @@ def read_text(path: Path, file: str) -> str:
 
 def parse_document(text: str, name: str, file: str) -> tuple[Document, str | None]:
     """Return a single document and the name that it extends, if any."""
-    data, lines = parse_yaml(text, file)
+    parsed, lines = _parsed(text, file)
+    data = dict(parsed)
     places: dict[str, Place] = {path: (file, line) for path, line in lines.items()}
     extends = data.pop("extends", None)
     if extends is not None and not (isinstance(extends, str) and NAME.fullmatch(extends)):
@@ -83,6 +86,12 @@ def parse_document(text: str, name: str, file: str) -> tuple[Document, str | Non
     except InputError as problem:
         raise problem.located(line=lines.get(problem.key or "")) from None
     return Document(name, file, data, places, sources), extends
+
+
+@functools.lru_cache(maxsize=PARSED_KEPT)
+def _parsed(text: str, file: str) -> tuple[Mapping[str, Any], Mapping[str, int]]:
+    """Return `parse_yaml` of a text, not to be changed: studies of many runs read the same few texts again."""
+    return parse_yaml(text, file)
 
 
 def load_document(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 LARGEST_BATCH = 16384
@@ -27,6 +28,10 @@ def largest_that(fits: Callable[[int], bool], sizes: list[int]) -> int:
     return low
 
 
+def _at_most(floor_s: Callable[[int], float], limit_s: float) -> Callable[[int], bool]:
+    return lambda size: floor_s(size) <= limit_s
+
+
 def best_batch(
     time_s: Callable[[int], float], floor_s: Callable[[int], float], sizes: list[int], limit_s: float
 ) -> int | None:
@@ -39,17 +44,20 @@ def best_batch(
     known = {0: time_s(sizes[0])}
     if known[0] > limit_s:
         return None
-    floors = [floor_s(size) for size in sizes]
+    floors = functools.cache(lambda index: floor_s(sizes[index]))
     while len(known) < MOST_TRIES:
         low = max(index for index, time in known.items() if time <= limit_s)
         high = min((index for index, time in known.items() if time > limit_s), default=len(sizes))
-        if high - low < 2 or known[low] > CLOSE * limit_s:
+        if high - low < 2 or (low > 0 and known[low] > CLOSE * limit_s):
             break
         before = max((index for index in known if index < low), default=None) if high == len(sizes) else high
-        start, base = (0.0, 0.0) if before is None else (floors[before], known[before])
-        rise = (known[low] - base) / (floors[low] - start) if floors[low] != start else 0.0
-        most = floors[low] + (limit_s - known[low]) / rise if rise > 0 else floors[-1]
-        index = max(index for index in range(len(sizes)) if floors[index] <= max(most, floors[0]))
+        start, base = (0.0, 0.0) if before is None else (floors(before), known[before])
+        rise = (known[low] - base) / (floors(low) - start) if floors(low) != start else 0.0
+        if rise > 0:
+            most = floors(low) + (limit_s - known[low]) / rise
+            index = low + 1 + largest_that(_at_most(floor_s, most), sizes[low + 1 : high])
+        else:
+            index = high - 1
         index = min(max(index, low + 1), high - 1)
         known[index] = time_s(sizes[index])
     kept = [index for index, time in known.items() if time <= limit_s]
