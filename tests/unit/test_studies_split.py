@@ -72,3 +72,18 @@ def test_what_does_not_fit_is_refused(system: str, wanted: Degrees, message: str
     with pytest.raises(InputError, match=message) as refused:
         split(set_up(system), operators, wanted, 2)
     assert "\n" not in str(refused.value)
+
+
+def test_replicas_do_the_same_for_users_of_their_own() -> None:
+    options = {"prompt": 16, "generate": 3, "tensor_parallel": 2}
+    one = run("dgx-h100", "qwen3-0.6b", batch=3, **options).summary
+    asked = ["system.partition.data_parallel=4"]
+    four = run("dgx-h100", "qwen3-0.6b", batch=12, sets=asked, **options).summary
+    assert (one["chips"], one["data_parallel"], four["chips"], four["data_parallel"]) == (2, 1, 8, 4)
+    for key in ("time_to_first_token_s", "time_per_output_token_s", "energy_per_token_j", "utilization", "bounds"):
+        assert four[key] == pytest.approx(one[key])
+    for key in ("tokens_per_s_system", "average_power_w"):
+        assert four[key] == pytest.approx(4 * one[key])
+    assert run("dgx-h100", "qwen3-0.6b", batch=1, sets=asked, **options).summary["chips"] == 2
+    with pytest.raises(InputError, match="at most 2 chips of dgx-h100 in each of its replicas; got 4"):
+        run("dgx-h100", "qwen3-0.6b", batch=12, sets=asked, **options | {"tensor_parallel": 4})
