@@ -55,14 +55,16 @@ def steps_of(machine: DimcMachine, operator: Operator, index: int, exchanges: Ex
 
 
 def stored_bytes(machine: DimcMachine, operator: Operator) -> int:
-    """Return what the weights of a GEMM take of SRAM: as many tiles in every core as in the fullest one; those of
-    experts are laid beside each other, without gaps."""
-    if operator.kind != "gemm" or machine.streams:
+    """Return what the weights of a GEMM take of SRAM: whole tiles with the exponents of their blocks.
+
+    A core that has a tile less of one operator has one more of another: layers are laid out in turn over the cores.
+    """
+    if operator.kind not in MULTIPLIES or machine.streams:
         return int(operator.resident_weight_bytes)
-    shape = _shape(machine, operator, operator.dims["M"], 1)
+    shape = _shape(machine, operator, operator.dims["M"], operator.dims.get("experts", 1))
     step = gemm.build(machine, shape, _layout(machine, operator), 0)
-    exponents = operator.resident_weight_bytes / (shape.n * shape.k * shape.weight_bits / 8)
-    return ceil(step.n_passes * machine.n_cores * machine.p.array.tile * exponents)
+    tiles = sum(tiles.select_bytes for tiles in step.tiles)
+    return ceil(tiles * operator.resident_weight_bytes / (shape.matrices * shape.n * shape.k * shape.weight_bits / 8))
 
 
 def note_rows(machine: DimcMachine, operator: Operator) -> None:
