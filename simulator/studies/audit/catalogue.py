@@ -34,7 +34,8 @@ class Fact:
 class Subject:
     """What claims are about. group: subjects whose claims are about one thing. systems: ours by number of chips.
 
-    sets: overrides of their runs. members: the subjects that a generic one stands for, itself where none are named.
+    sets: overrides of their runs. model: the only one that they run, if there is only one. members: the subjects that a
+    generic one stands for, itself where none are named.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Subject:
     facts: Mapping[str, Fact]
     systems: Mapping[int, str] = field(default_factory=dict)
     sets: tuple[str, ...] = ()
+    model: str = ""
     members: tuple[str, ...] = ()
 
     def number(self, name: str) -> float | None:
@@ -95,7 +97,8 @@ class Metric:
 
     units: what one of each unit is in the metric's own. rate: whom a rate of tokens counts: user, system, chip or
     unstated. quantity: claims of one quantity are compared. readings: factors on a fact, and how a figure that is off
-    by one came about. unchecked: why nothing can be checked.
+    by one came about. run: the figure of a run that is of the same kind. stored: peaks of our own chip that are, and
+    what one of their units is in the metric's (`scale`). unchecked: why nothing can be checked.
     """
 
     name: str
@@ -107,6 +110,9 @@ class Metric:
     ratio: Ratio | None = None
     readings: Mapping[str, float] = field(default_factory=dict)
     checks: tuple[str, ...] = ()
+    run: str | None = None
+    stored: tuple[str, ...] = ()
+    scale: float = 1.0
     compared: bool = True
     unchecked: str | None = None
 
@@ -204,6 +210,7 @@ def _subjects(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Subject]:
             _facts(node.get("facts", {}), inherited),
             {int(n): system for n, system in node["systems"]} if "systems" in node else base.systems,
             tuple(node.get("sets", base.sets)),
+            node.get("model", base.model),
             tuple(node.get("members", ())),
         )
     return found
@@ -246,7 +253,8 @@ def _metric(node: Mapping[str, Any]) -> Metric:
     ratio = options.pop("ratio", None)
     if ratio is not None:
         options["ratio"] = Ratio(**(ratio | {"of": tuple(ratio.get("of", ()))}))
-    options["checks"] = tuple(options.get("checks", ()))
+    options |= {key: tuple(options.get(key, ())) for key in ("checks", "stored")}
+    options["scale"] = float(options.get("scale", 1.0))
     return Metric(name, units, options.pop("quantity", name), **options)
 
 

@@ -73,6 +73,17 @@ class Demand:
         return math.ceil(self.weight_bytes / max(tier.capacity_bytes for tier in self.tiers))
 
     @property
+    def deployment(self) -> str:
+        """The fact that says on how many chips models like this are deployed."""
+        return f"deployed_{self.model.family}_chips"
+
+    @property
+    def chips_deployed(self) -> int | None:
+        """Chips of a published deployment of models like this; None where none is known."""
+        chips = self.subject.number(self.deployment)
+        return None if chips is None else int(chips)
+
+    @property
     def peak_flops(self) -> float | None:
         """Peak rate of one chip in this format, or in the narrowest format at least as wide that it has one for."""
         for name in (
@@ -126,12 +137,14 @@ def formats_of(claim: Claim, subject: Subject) -> tuple[str, ...]:
 
 
 def demands(claim: Claim, catalogue: Catalogue) -> Iterator[Demand]:
-    """Yield what a claim asks in each of its formats; nothing where its model or its system is not known."""
+    """Yield what a claim asks in each of its formats; nothing where its model or its system is not known.
+
+    Where it does not say on how many chips, those of a published deployment are meant, or as many as hold the model.
+    """
     subject, model = catalogue.subject(claim.system), catalogue.models.get(claim.model)
     if model is None:
         return
     for name in formats_of(claim, subject):
         stated = claim.chips is not None
         demand = Demand(subject, model, name, claim.chips or 1, stated)
-        needed = demand.chips_needed
-        yield demand if stated or needed is None else demand.on(needed)
+        yield demand if stated else demand.on(max(demand.chips_needed or 1, demand.chips_deployed or 1))

@@ -11,6 +11,7 @@ from dieshot.simulator.studies.audit.claim import Claim
 from dieshot.simulator.studies.audit.demand import CACHE_BITS, MS_PER_S, TERA, Demand, demands, size
 from dieshot.simulator.studies.audit.finding import Finding, Verdict, figure
 
+MOST_USERS = 64  # that the rate of a deployment may be of
 SLACK = 1.01  # rounding in a claim's digits is no excess
 _OUTPUT = re.compile(r"output_(.+)_(\d+)_(\d+)_tok_s")
 
@@ -176,16 +177,14 @@ def _compute(
 
 def _whole_deployment(claim: Claim, catalogue: Catalogue, counts: str) -> list[Finding]:
     """Return the reading as the rate of the published deployment, where one chip does not hold the model."""
-    subject = catalogue.subject(claim.system)
-    n = int(subject.number("deployed_chips") or 0)
-    if (counts == "system" and claim.chips != 1) or n <= (claim.chips or 1):
-        return []
     for demand in demands(claim, catalogue):
+        n = demand.chips_deployed or 0
         bound = demand.on(n).steps_per_s
-        if bound is not None and claim.value <= bound * 64:
+        is_of_one = counts != "system" or claim.chips == 1
+        if is_of_one and n > demand.n_chips and bound is not None and claim.value <= bound * MOST_USERS:
             text = f"the published deployment has {n:,} chips, which may give one user {figure(bound)} tok/s"
-            return [Finding(Verdict.READING, text, "capacity", None, (), f"{n:,} chips, the whole deployment",
-                            sources=subject.sources("deployed_chips"))]  # fmt: skip
+            under, sources = f"{n:,} chips, the whole deployment", demand.subject.sources(demand.deployment)
+            return [Finding(Verdict.READING, text, "capacity", None, (), under, sources=sources)]
     return []
 
 

@@ -18,7 +18,13 @@ from dieshot.simulator.studies.audit.mutual import mutual_findings
 from dieshot.simulator.studies.audit.published import published_findings
 from dieshot.simulator.studies.audit.rate import system_findings, user_findings
 from dieshot.simulator.studies.audit.rule import PUBLISHED, rule_findings
-from dieshot.simulator.studies.audit.simulated import Simulated, requests_for, simulated, simulation_findings
+from dieshot.simulator.studies.audit.simulated import (
+    Simulated,
+    requests_for,
+    simulated,
+    simulation_findings,
+    stored_findings,
+)
 from dieshot.simulator.studies.ledger import Progress
 from dieshot.simulator.studies.point import Point, PointRequest, points
 
@@ -106,7 +112,7 @@ def _findings(
     findings += mutual_findings(claim, known, catalogue)
     wanted = requests_for(claim, catalogue)
     runs = simulated(claim, found, catalogue) if wanted and all(each in found for each in wanted) else []
-    findings += simulation_findings(claim, runs)
+    findings += simulation_findings(claim, runs, catalogue) + stored_findings(claim, catalogue)
     return findings, runs
 
 
