@@ -46,7 +46,9 @@ LINK_WAITERS = (ARRAY, *range(FIRST_UNIT, N_LINES))
 
 @dataclass(frozen=True, slots=True)
 class AsicState:
-    """What one stretch leaves to the next: nothing, since programs begin and end quiet."""
+    """What one stretch leaves to the next, the die being quiet: bytes of its first weights, which are there already."""
+
+    warm_bytes: int = 0
 
 
 class TransformerAsic(Chip[AsicState]):
@@ -62,7 +64,8 @@ class TransformerAsic(Chip[AsicState]):
         self.clock = Clock.from_hz(parameters.core_clock)
         self.timing = _timing(parameters, self.clock)
         self.machine = AsicMachine(parameters, self.timing)
-        self._cells: dict[Hashable, tuple[tuple[Cell, ...], ...]] = {}
+        self._runs: dict[Hashable, tuple[tuple[tuple[Cell, ...], ...], int]] = {}
+        self._collectives: dict[Hashable, Cell] = {}
 
     @property
     def memory_bytes(self) -> int:
@@ -134,13 +137,21 @@ class TransformerAsic(Chip[AsicState]):
         for operator in operators:
             refuse(self.machine, operator)
         cells: list[list[Cell]] = [[] for _ in operators]
-        for segment in segments(self.machine, operators):
+        warm_bytes = state.warm_bytes
+        found = list(segments(self.machine, operators))
+        for segment in found:
+            if segment.times == 1:
+                ahead = self.parameters.program.weights_ahead if segment is found[-1] else 0
+                segment = replace(segment, warm_bytes=warm_bytes, ahead_bytes=ahead)
             key = (segment_key(self.machine, segment), record)
-            if key not in self._cells:
-                self._cells[key] = self._simulate(segment, key, record)
-            for index, mine in enumerate(self._cells[key]):
+            if key not in self._runs:
+                self._runs[key] = self._simulate(segment, key, record)
+            done, left = self._runs[key]
+            warm_bytes = left if segment.times == 1 else warm_bytes
+            for index, mine in enumerate(done):
                 cells[segment.first + index].extend(mine * segment.times)
-        return tuple(OperatorOutcome(tuple(mine), state) for mine in cells)
+        after = AsicState(warm_bytes)
+        return tuple(OperatorOutcome(tuple(mine), after) for mine in cells)
 
     def drain(self, state: AsicState) -> tuple[Cell | None, AsicState]:
         """Nothing is under way after a program; see Chip."""
@@ -149,11 +160,11 @@ class TransformerAsic(Chip[AsicState]):
     def alongside(self, cell: Cell, operator: Operator, state: AsicState) -> tuple[Cell, AsicState]:
         """Add the waiting of arrays and units for the links to a collective; see Chip."""
         key = ("alongside", cell.key, operator.kind)
-        if key not in self._cells:
+        if key not in self._collectives:
             activity = Activity.joined(waiting_for_links(LINK_WAITERS, cell.duration_fs), cell.activity)
             merged = replace(cell, key=key, activity=activity, fj_per_amount=self._energies() | cell.fj_per_amount)
-            self._cells[key] = ((merged,),)
-        return self._cells[key][0][0], state
+            self._collectives[key] = merged
+        return self._collectives[key], state
 
     @property
     def local_costs(self) -> LocalCosts:
@@ -161,9 +172,10 @@ class TransformerAsic(Chip[AsicState]):
         program, core = self.parameters.program, self.timing.core
         return LocalCosts(core.period_fs, program.group, program.drain, round(MIB / core.hbm.bytes_per_fs))
 
-    def _simulate(self, segment: Segment, key: Hashable, record: bool) -> tuple[tuple[Cell, ...], ...]:
-        """Return the cells of a segment, for each of its operators; none where it takes no time of its own."""
-        program = program_of(self.machine, segment)
+    def _simulate(self, segment: Segment, key: Hashable, record: bool) -> tuple[tuple[tuple[Cell, ...], ...], int]:
+        """Return the cells of a segment, for each of its operators (none where it takes no time of its own), and the
+        bytes of later weights that are there when it ends."""
+        program, left = program_of(self.machine, segment)
         run = run_program(self.timing, program, record)
         out: list[tuple[Cell, ...]] = [() for _ in segment.operators]
         ends = self._ends(segment, run)
@@ -178,7 +190,7 @@ class TransformerAsic(Chip[AsicState]):
             cell = Cell((key, number), name, operator.kind, end - begin, parts[index], self._energies(), counters)
             out[number] = (cell,) if end > begin else ()
             begin = end
-        return tuple(out)
+        return tuple(out), left
 
     def _ends(self, segment: Segment, run: FusedRun) -> dict[int, int]:
         """Return when each operator of a segment ends: a front unit where the arrays begin, the arrays with their last

@@ -75,13 +75,15 @@ class Sram(Schema):
 class Program(Schema):
     """How the sequencer works. region: from the end of a collective to the first operator; group: to set up a fused
     group of operators, beside the one before; drain: of the last stores. A group that does not fit on the die begins
-    anew after cache_wave of keys and values, or weight_wave of weights."""
+    anew after cache_wave of keys and values, or weight_wave of weights. weights_ahead: of the next stretch, loaded
+    before a collective begins."""
 
     region: Femtoseconds
     group: Femtoseconds
     drain: Femtoseconds
     cache_wave: Bytes
     weight_wave: Bytes
+    weights_ahead: Bytes
 
 
 class AttentionLoop(Schema):

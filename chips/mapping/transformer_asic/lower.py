@@ -12,7 +12,7 @@ from dieshot.chips.mapping.transformer_asic.group import Group, RowsGroup, group
 from dieshot.chips.mapping.transformer_asic.machine import AsicMachine, Draft, portion
 from dieshot.chips.mapping.transformer_asic.rows import RowsPart
 from dieshot.chips.parts.systolic.core_program import CoreProgram
-from dieshot.chips.parts.transformer_asic.program import HOLD, fused_program
+from dieshot.chips.parts.transformer_asic.program import FOLDS, HOLD, IN_BLOCKS, LOAD, RELEASE, fused_program
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.traces.operator import Operator
 
@@ -32,7 +32,8 @@ class Segment:
     """Operators that one program carries out, from number `first` of the stretch on; it runs `times` times.
 
     carried_bytes: of the die, what waits beside (the residual stream). opens: the stretch begins with it. is_wave: the
-    program is a part of one group.
+    program is a part of one group. warm_bytes: of weights that are there before it begins; ahead_bytes: of those after
+    it that are to be there when it ends.
     """
 
     operators: tuple[Operator, ...]
@@ -42,6 +43,8 @@ class Segment:
     opens: bool
     times: int = 1
     is_wave: bool = False
+    warm_bytes: int = 0
+    ahead_bytes: int = 0
 
 
 def segments(machine: AsicMachine, operators: Sequence[Operator]) -> Iterator[Segment]:
@@ -83,8 +86,11 @@ def rows_group(operators: Sequence[Operator], group: Group) -> RowsGroup:
     return RowsGroup(*found)
 
 
-def program_of(machine: AsicMachine, segment: Segment) -> CoreProgram:
-    """Return the program of a segment; UnsupportedError where the die has no room for one of its tiles."""
+def program_of(machine: AsicMachine, segment: Segment) -> tuple[CoreProgram, int]:
+    """Return the program of a segment, and the bytes of later weights that are there when it ends.
+
+    UnsupportedError where the die has no room for one of its tiles.
+    """
     draft, operators = Draft(), segment.operators
     source: list[int] = []
     resident = 0
@@ -98,7 +104,10 @@ def program_of(machine: AsicMachine, segment: Segment) -> CoreProgram:
             group = rows_group(operators, task.group)
             resident = max(resident, rows.resident_bytes(machine, group, task.part))
             source = rows.draft_rows(machine, draft, number, group, task.part, source)
-    resident += segment.carried_bytes
+    resident += segment.carried_bytes + max(segment.warm_bytes, segment.ahead_bytes)
+    left = _use_warm(draft, segment.warm_bytes)
+    if segment.ahead_bytes > left:
+        draft.add(group=len(segment.tasks) - 1, load=segment.ahead_bytes - left)
     steps = draft.rows()
     need = int(steps[:, HOLD].max()) + resident
     if need > machine.sram_bytes:
@@ -107,7 +116,18 @@ def program_of(machine: AsicMachine, segment: Segment) -> CoreProgram:
         raise UnsupportedError(f"{machine.p.name} cannot hold the tiles of operator {name}: {room}")
     issue = [machine.p.program.group] * len(segment.tasks)
     issue[0] += machine.p.program.region if segment.opens else 0
-    return fused_program(steps, tuple(issue), resident)
+    return fused_program(steps, tuple(issue), resident), max(left, segment.ahead_bytes)
+
+
+def _use_warm(draft: Draft, warm_bytes: int) -> int:
+    """Take weights that are there out of the loads of the first tiles; return the bytes that are left."""
+    for step in draft.steps:
+        if step[FOLDS] and not step[IN_BLOCKS]:
+            used = min(warm_bytes, step[LOAD], step[HOLD], step[RELEASE])
+            for column in (LOAD, HOLD, RELEASE):
+                step[column] -= used
+            warm_bytes -= used
+    return warm_bytes
 
 
 def _carried(machine: AsicMachine, operators: Sequence[Operator]) -> int:
@@ -119,8 +139,8 @@ def _carried(machine: AsicMachine, operators: Sequence[Operator]) -> int:
 
 def segment_key(machine: AsicMachine, segment: Segment) -> Hashable:
     """Return what tells programs apart on the die, however often they run."""
-    how = (segment.tasks, segment.carried_bytes, segment.opens, segment.is_wave)
-    return (operators_key(machine, segment.operators), how)
+    how = (segment.opens, segment.is_wave, segment.carried_bytes, segment.warm_bytes, segment.ahead_bytes)
+    return (operators_key(machine, segment.operators), segment.tasks, how)
 
 
 def operators_key(machine: AsicMachine, operators: Sequence[Operator]) -> Hashable:
