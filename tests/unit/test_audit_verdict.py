@@ -37,7 +37,7 @@ H100, USER, ALL = "NVIDIA H100 SXM", "decode_tokens_per_s_user", "system_tokens_
         # 70.55e9 products of 0.3 pJ
         (f"{H100},energy_per_token_J,5,mJ/token,llama-3-70b,8,,,", "energy floor", 0.02117 / 0.005),
         ("Taalas HC1,chips_for_model,10,chips,deepseek-r1-671b,10,,,", "capacity", 671 / 80.3),
-        ("Cerebras WSE-3,remote_sram_access_latency_cycles,0.5,cycles,,,,,", "light", 1.1157 / 0.5),
+        ("Cerebras WSE-3,remote_sram_access_latency_cycles,2,cycles,,,,,", "hops", 1932 / 2),
         ("H100-sized die,matrix_multipliers_1024x1024,2,arrays,,1,,,", "area", 2 / 0.5156),
     ],
 )
@@ -90,6 +90,17 @@ def test_what_nothing_is_known_about_is_said_to_be_so(tmp_path: Path) -> None:
     verdict = judged(tmp_path, "NVIDIA H100 SMX,tdp_W,700,W,,1,,,").verdict
     assert verdict.verdict is Verdict.UNCHECKED
     assert verdict.arithmetic == "nothing is known about 'NVIDIA H100 SMX'; did you mean 'NVIDIA H100 SXM'?"
+
+
+def test_an_assumption_refutes_nothing_within_its_range(tmp_path: Path) -> None:
+    # 1 cycle: light takes 1.12 at 1.1 GHz, 0.86 at the 0.85 GHz that the clock may have
+    light = [
+        each
+        for each in judged(tmp_path, "Cerebras WSE-3,remote_sram_access_latency_cycles,1,cycles,,,,,").findings
+        if each.bound == "light"
+    ]
+    assert [each.verdict for each in light] == [Verdict.PLAUSIBLE]
+    assert light[0].arithmetic.endswith("it stands within the ranges of what is assumed")
 
 
 def test_a_run_stands_beside_the_claim(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from dieshot.simulator.params.leaf import read_leaf
 from dieshot.simulator.params.yaml_text import parse_yaml
 from dieshot.traces import load_model_config
 
+ASSUMED = "assumed"
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -49,6 +51,13 @@ class Subject:
     def number(self, name: str) -> float | None:
         """Return a fact's value; None where it is not known."""
         return self.facts[name].value if name in self.facts else None
+
+    def most(self, name: str) -> float | None:
+        """Return a fact's value, the upper end of its range where it is assumed: what favours a claim most."""
+        fact = self.facts.get(name)
+        if fact is None:
+            return None
+        return fact.range[1] if fact.kind == ASSUMED and fact.range else fact.value
 
     def words(self, name: str) -> str:
         """Return a fact that is words; "" where it is not known."""

@@ -54,7 +54,7 @@ class Demand:
     def tiers(self) -> tuple[Tier, ...]:
         """The memories of a chip, the fastest first."""
         pairs = (("memory", "memory"), ("second", "capacity memory"))
-        found = ((self.subject.number(f"{key}_GB"), self.subject.number(f"{key}_TBps"), name) for key, name in pairs)
+        found = ((self.subject.most(f"{key}_GB"), self.subject.most(f"{key}_TBps"), name) for key, name in pairs)
         return tuple(Tier(gb * GIGA, tbps * TERA, name) for gb, tbps, name in found if gb and tbps)
 
     @property
@@ -96,7 +96,7 @@ class Demand:
             "fp16",
             "bf16",
         ):
-            peak = self.subject.number(f"peak_{name}_TFLOPS")
+            peak = self.subject.most(f"peak_{name}_TFLOPS")
             if peak and bits_of(name) >= self.bits:
                 return peak * TERA
         return None

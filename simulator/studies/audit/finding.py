@@ -60,7 +60,7 @@ def gravest(findings: Sequence[Finding]) -> Finding:
 def said(finding: Finding, longest: int = 3) -> str:
     """Return a finding as a verdict in words."""
     if finding.verdict is Verdict.ABOVE:
-        times = "" if finding.factor is None else f", {figure(finding.factor)}x"
+        times = "" if finding.factor is None or math.isinf(finding.factor) else f", {figure(finding.factor)}x"
         return f"above bound: {finding.bound}{times}"
     if finding.verdict is Verdict.CONTRADICTS:
         more = f" and {len(finding.against) - longest} more" if len(finding.against) > longest else ""

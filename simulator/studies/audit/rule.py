@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.params.formula import evaluate, formula_names, parse_formula
-from dieshot.simulator.studies.audit.catalogue import Catalogue, Fact, Rule, Subject
+from dieshot.simulator.studies.audit.catalogue import ASSUMED, Catalogue, Fact, Rule, Subject
 from dieshot.simulator.studies.audit.claim import Claim
 from dieshot.simulator.studies.audit.demand import GIGA, Demand, formats_of
 from dieshot.simulator.studies.audit.finding import Finding, Verdict, figure
@@ -34,9 +34,12 @@ class _Given:
     claim: Claim
     claims: Mapping[str, Claim]
     facts: Mapping[str, Fact]
+    moved: Mapping[str, float] = field(default_factory=dict)
 
     def value(self, name: str) -> float:
         """Return the number behind a name; UnknownError where there is none."""
+        if name in self.moved:
+            return self.moved[name]
         head, _, tail = name.partition(".")
         if head == "claim":
             return self._of(self.claim, tail)
@@ -82,6 +85,17 @@ class _Given:
         }
         found = values.get(what)
         return None if found is None else float(found)
+
+    def ranges(self, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+        """Return the ranges of the assumed figures among names."""
+        own = self.catalogue.subject(self.claim.system).facts
+        found = {}
+        for name in names:
+            head, _, tail = name.partition(".")
+            fact = {"fact": own, "constant": self.catalogue.constants}.get(head, self.facts).get(tail or head)
+            if fact is not None and fact.kind == ASSUMED and fact.range is not None:
+                found[name] = fact.range
+        return found
 
     def are_measured(self, names: Sequence[str]) -> bool:
         """Return whether all facts among names are measurements."""
@@ -138,6 +152,10 @@ def _apply(rule: Rule, claim: Claim, claims: Sequence[Claim], catalogue: Catalog
     if not failing or (rule.compare == "equals" and len(failing) < len(outcomes)):
         best = min(outcomes, key=lambda each: each.off)
         return [_finding(rule, best, [best], _passed(rule, best))]
+    if all(_stands_within_ranges(rule, each) for each in failing):
+        found = _finding(rule, failing[0], failing, Verdict.PLAUSIBLE)
+        text = f"{found.arithmetic}; it stands within the ranges of what is assumed"
+        return [replace(found, arithmetic=text, factor=1.0)]
     nearest = (
         min(failing, key=lambda each: each.off) if rule.compare == "equals" else max(failing, key=lambda each: each.off)
     )
@@ -153,6 +171,20 @@ def _passed(rule: Rule, outcome: _Outcome) -> Verdict:
             else Verdict.PLAUSIBLE
         )
     return _PASSES[rule.passes]
+
+
+def _stands_within_ranges(rule: Rule, outcome: _Outcome) -> bool:
+    """Return whether there are values within the ranges of what is assumed with which the claim stands the rule."""
+    ranges = outcome.given.ranges(_names(rule))
+    for ends in itertools.product(*ranges.values()):
+        moved = _outcome(rule, replace(outcome.given, moved=dict(zip(ranges, ends, strict=True))))
+        if moved is not None and moved.stands:
+            return True
+    return False
+
+
+def _names(rule: Rule) -> tuple[str, ...]:
+    return (*formula_names(parse_formula(rule.formula)), *formula_names(parse_formula(rule.left)))
 
 
 def _applications(rule: Rule, claim: Claim, claims: Sequence[Claim], catalogue: Catalogue) -> Iterator[_Given]:
@@ -216,7 +248,6 @@ def _off(rule: Rule, low: float, high: float, right: float) -> float:
 
 
 def _finding(rule: Rule, outcome: _Outcome, outcomes: Sequence[_Outcome], verdict: Verdict) -> Finding:
-    names = [*formula_names(parse_formula(rule.formula)), *formula_names(parse_formula(rule.left))]
     against = tuple(dict.fromkeys(each.id for one in outcomes for each in one.given.claims.values()))
     off = outcome.off * rule.tolerance
     written = _written(rule.formula, outcome.given)
@@ -231,7 +262,7 @@ def _finding(rule: Rule, outcome: _Outcome, outcomes: Sequence[_Outcome], verdic
         factor=off if not outcome.stands else 1.0,
         against=(against or (PUBLISHED,)) if is_contradiction else (),
         under=rule.under if verdict is Verdict.READING else None,
-        sources=outcome.given.sources(names),
+        sources=outcome.given.sources(_names(rule)),
     )
 
 
