@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 from operators import operator
+from recorded import operators_of, placed_sum, record
 
 from dieshot import run
 from dieshot.chips.mapping.transformer_asic.group import Group, groups_of
@@ -266,6 +268,36 @@ def test_room_that_a_program_takes_it_gives_back() -> None:
         for segment in found:
             steps = program_of(machine, segment)[0].steps
             assert steps[:, HOLD].sum() == steps[:, RELEASE].sum() > 0
+
+
+def test_queries_that_come_from_memory_count_as_room() -> None:
+    """Short caches with many queries: turns take what both need, and two turns that follow each other fit."""
+    one = attention(64, batch=4000, q_len=64)
+    machine = chip("chip.sram.capacity=32MiB").machine
+    assert machine.spilled(one.input_bytes)
+    for segment in segments(machine, [one]):
+        program = program_of(machine, segment)[0]
+        held = 0
+        for hold, release in program.steps[:, [HOLD, RELEASE]].tolist():
+            held += hold
+            assert held + program.resident_bytes <= machine.sram_bytes
+            held -= release
+
+
+@pytest.mark.parametrize(("system", "tp"), [("sohu-1", 1), ("sohu-8", 4)])
+def test_the_log_of_a_run_holds_the_bytes_of_its_trace(system: str, tp: int, tmp_path: Path) -> None:
+    done = record(system, tmp_path, 3, tp=tp)
+    page = chip().parameters.attention.page
+    wanted = 0
+    for operator_, n in operators_of(done.parts, 0):
+        wanted += n * operator_.weight_bytes
+        if operator_.kind == "attention":
+            kv_len = operator_.dims["kv_len"]
+            keys = -(-kv_len // page) * page if operator_.dims["q_len"] == 1 else kv_len
+            wanted += n * operator_.kv_read_bytes // kv_len * keys
+    assert placed_sum(done, 0, "hbm_read_bytes") == wanted + AHEAD
+    written = sum(n * operator_.kv_write_bytes for operator_, n in operators_of(done.parts, 0))
+    assert placed_sum(done, 0, "hbm_write_bytes") == written
 
 
 def test_a_split_array_wastes_less_of_itself_on_narrow_heads() -> None:

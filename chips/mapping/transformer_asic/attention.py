@@ -144,7 +144,9 @@ def turns(machine: AsicMachine, operator: Operator, sequences: int) -> Iterator[
     shape = shape_of(operator)
     keys = keys_of(machine, operator)
     room = machine.sram_bytes // TURN_SHARE
-    together = _together(machine, shape, keys, min(sequences, room // max(1, kv_bytes(shape, keys))))
+    queries = _spilled_queries(machine, operator, shape, min(shape.q_len, machine.p.attention.query_block))
+    each = max(1, kv_bytes(shape, keys) + queries)
+    together = _together(machine, shape, keys, min(sequences, room // each))
     block = max(1, min(keys, room // max(1, kv_bytes(shape, 1))))
     for some in shares(sequences, together):
         for begin in range(0, keys, block):
@@ -214,7 +216,7 @@ def _score(machine: AsicMachine, draft: Draft, number: int, operator: Operator, 
     shape = shape_of(operator)
     folds = _folds(machine, shape, turn, shape.head_dim, turn.keys)
     loads = turn.sequences * kv_bytes(shape, turn.loaded_keys) if operator.kv_dtype else 0
-    spilled = _spilled_queries(machine, operator, shape, turn)
+    spilled = _spilled_queries(machine, operator, shape, turn.sequences * turn.queries)
     scores = turn.sequences * shape.heads * turn.queries * turn.keys
     return draft.add(
         group=number,
@@ -238,10 +240,10 @@ def _score(machine: AsicMachine, draft: Draft, number: int, operator: Operator, 
     )
 
 
-def _spilled_queries(machine: AsicMachine, operator: Operator, shape: AttentionDims, turn: Turn) -> int:
-    """Return the bytes of queries that come from HBM for a turn; without a cache, of keys and values as well."""
+def _spilled_queries(machine: AsicMachine, operator: Operator, shape: AttentionDims, queries: int) -> int:
+    """Return the bytes of so many queries that come from HBM; without a cache, with their keys and values."""
     n_bytes = sum(map(machine.spilled, operator.inputs.values()))
-    return portion(n_bytes, 0, turn.sequences * turn.queries, shape.batch * shape.q_len)
+    return portion(n_bytes, 0, queries, shape.batch * shape.q_len)
 
 
 def _weigh(
@@ -255,7 +257,7 @@ def _weigh(
     stored = portion(machine.spilled(operator.output_bytes), done, done + turn.sequences * turn.queries, total)
     return draft.add(
         group=number,
-        release=_spilled_queries(machine, operator, shape, turn) + freed,
+        release=_spilled_queries(machine, operator, shape, turn.sequences * turn.queries) + freed,
         in_blocks=1,
         folds=folds.folds,
         stream=folds.stream,

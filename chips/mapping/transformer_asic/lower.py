@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from dieshot.chips.mapping.transformer_asic import attention, rows
 from dieshot.chips.mapping.transformer_asic.attention import AttentionPart
 from dieshot.chips.mapping.transformer_asic.group import Group, RowsGroup, groups_of, operator_key
 from dieshot.chips.mapping.transformer_asic.machine import AsicMachine, Draft, portion
 from dieshot.chips.mapping.transformer_asic.rows import RowsPart
 from dieshot.chips.parts.systolic.core_program import CoreProgram
-from dieshot.chips.parts.transformer_asic.program import FOLDS, HOLD, IN_BLOCKS, LOAD, RELEASE, fused_program
+from dieshot.chips.parts.transformer_asic.program import FOLDS, HOLD, IN_BLOCKS, LOAD, RELEASE, Rows, fused_program
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.traces.operator import Operator
 
@@ -109,7 +111,7 @@ def program_of(machine: AsicMachine, segment: Segment) -> tuple[CoreProgram, int
     if segment.ahead_bytes > left:
         draft.add(group=len(segment.tasks) - 1, load=segment.ahead_bytes - left)
     steps = draft.rows()
-    need = int(steps[:, HOLD].max()) + resident
+    need = _most_held(steps) + resident
     if need > machine.sram_bytes:
         name = operators[segment.tasks[0].group.chief].name
         room = f"{need} bytes of its SRAM's {machine.sram_bytes}"
@@ -117,6 +119,12 @@ def program_of(machine: AsicMachine, segment: Segment) -> tuple[CoreProgram, int
     issue = [machine.p.program.group] * len(segment.tasks)
     issue[0] += machine.p.program.region if segment.opens else 0
     return fused_program(steps, tuple(issue), resident), max(left, segment.ahead_bytes)
+
+
+def _most_held(steps: Rows) -> int:
+    """Return the most room that tiles take together: all up to a step, but for what steps before it have given back."""
+    given_back = np.cumsum(steps[:, RELEASE]) - steps[:, RELEASE]
+    return int((np.cumsum(steps[:, HOLD]) - given_back).max())
 
 
 def _use_warm(draft: Draft, warm_bytes: int) -> int:
