@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# No test may hang on what an earlier process decided; those of the store itself name a folder of their own.
+os.environ["DIESHOT_CACHE"] = "off"
+
 # A first call of a jitted function compiles for seconds, which is no reason to fail an example.
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)

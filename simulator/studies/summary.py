@@ -46,6 +46,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "pipeline_parallel": parts.pipeline_parallel,
         "data_parallel": over.data_parallel,
         "chips": over.n_chips,
+        "fabric": setup.fabric_parameters.values.name if setup.fabric_parameters else None,
         "system_chips": setup.system.values.n_chips,
         "total_time_s": total_s,
         "time_to_first_token_s": first_s,

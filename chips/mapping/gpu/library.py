@@ -12,25 +12,28 @@ from dieshot.chips.mapping.gpu.lower import Choice, kernel_choices, region_key
 from dieshot.chips.mapping.gpu.machine import GpuMachine
 from dieshot.chips.parts.gpu.die import run_kernel
 from dieshot.chips.parts.gpu.tile_kernel import DieTiming
+from dieshot.simulator.engine.decisions import Decisions
 from dieshot.simulator.engine.machine import COLLECTIVES
 from dieshot.simulator.engine.worker import map_in_workers
 from dieshot.traces.operator import Operator
 
 
 class Library:
-    """Chooses kernels, and remembers what it chose by all that decides the choice."""
+    """Chooses kernels, and remembers what it chose by all that decides the choice, also for the processes to come."""
 
     def __init__(self, timing: DieTiming, machine: GpuMachine) -> None:
         self.timing = timing
         self.machine = machine
         self._chosen: dict[Hashable, Choice] = {}
+        self._decisions = Decisions((timing, machine))
 
     def choose(self, operator: Operator, resident_bytes: int) -> Choice:
         """Return the alternative that is fastest when simulated from a quiet chip; the first of equals."""
         key = region_key(operator, resident_bytes)
         if key not in self._chosen:
             choices = kernel_choices(self.machine, operator, resident_bytes)
-            self._keep(key, choices, [duration_fs(self.timing, choice) for choice in choices if len(choices) > 1])
+            if not self._remembered(key, choices):
+                self._keep(key, choices, [duration_fs(self.timing, choice) for choice in choices])
         return self._chosen[key]
 
     def choose_ahead(self, starts: Iterable[RegionStart], processes: int) -> None:
@@ -42,14 +45,25 @@ class Library:
         for operator, resident_bytes in starts:
             key = region_key(operator, resident_bytes)
             if operator.kind not in COLLECTIVES and key not in self._chosen and key not in alternatives:
-                alternatives[key] = kernel_choices(self.machine, operator, resident_bytes)
-        tasks = [choice for choices in alternatives.values() for choice in choices if len(choices) > 1]
+                found = kernel_choices(self.machine, operator, resident_bytes)
+                if not self._remembered(key, found):
+                    alternatives[key] = found
+        tasks = [choice for choices in alternatives.values() for choice in choices]
         times_fs = iter(map_in_workers(partial(duration_fs, self.timing), tasks, processes))
         for key, choices in alternatives.items():
-            self._keep(key, choices, [next(times_fs) for _ in choices if len(choices) > 1])
+            self._keep(key, choices, [next(times_fs) for _ in choices])
+
+    def _remembered(self, key: Hashable, choices: Sequence[Choice]) -> bool:
+        """Whether there is nothing to choose, or the choice is known."""
+        choice = 0 if len(choices) == 1 else self._decisions.get(key, len(choices))
+        if choice is not None:
+            self._chosen[key] = choices[choice]
+        return choice is not None
 
     def _keep(self, key: Hashable, choices: Sequence[Choice], times_fs: Sequence[int]) -> None:
-        self._chosen[key] = choices[times_fs.index(min(times_fs)) if times_fs else 0]
+        choice = times_fs.index(min(times_fs))
+        self._chosen[key] = choices[choice]
+        self._decisions.put(key, choice)
 
 
 def duration_fs(timing: DieTiming, choice: Choice) -> int:
