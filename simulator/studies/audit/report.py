@@ -26,6 +26,8 @@ def reported(
 def _row(audited: Audited) -> dict[str, Any]:
     claim = audited.claim
     shown = [f"{figure(run.value)} ({run.request.batch})" for run in audited.runs if run.value is not None]
+    if claim.workload and len(shown) == len(audited.runs) == 2:
+        shown = [f"{figure(audited.runs[1].value or 0)} output / {figure(audited.runs[0].value or 0)} with prompts"]
     refused = [run.refused for run in audited.runs if run.value is None]
     return audited.node() | {
         "figure": f"{claim.value:,.10g} {claim.unit}",

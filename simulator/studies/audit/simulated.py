@@ -11,13 +11,13 @@ from typing import Any
 from dieshot.simulator.params import find_path, list_names
 from dieshot.simulator.studies.audit.catalogue import Catalogue
 from dieshot.simulator.studies.audit.claim import Claim
+from dieshot.simulator.studies.audit.counting import CLOSE, served, served_finding, served_requests
 from dieshot.simulator.studies.audit.demand import CACHE_BITS, MS_PER_S, Demand, demands
 from dieshot.simulator.studies.audit.finding import Finding, Verdict, figure
 from dieshot.simulator.studies.point import Point, PointRequest, decode_point
 from dieshot.simulator.studies.setup import set_up
 from dieshot.traces import load_model_config
 
-CLOSE = 1.15  # a figure no farther from the simulated one is confirmed
 BATCH, MOST_USERS = 8, 512  # users of a run that a rate of all users is held against, at least and at most
 MOST_ASSUMED = 0.5  # a run on more assumptions than that confirms nothing
 USABLE = 0.9  # of a memory, beside activations
@@ -71,6 +71,8 @@ def requests_for(claim: Claim, catalogue: Catalogue) -> list[PointRequest]:
     least = max(asked.chips_needed or 1, claim.chips or asked.chips_deployed or 1)
     asked = asked.on(next((n for n in have if n >= least), max(have)))
     system, batches = have[asked.n_chips], _batches(claim, asked, run)
+    if claim.workload is not None and run == "all":
+        return served_requests(claim.workload, system, model.config, max(batches), subject.sets)
     return [decode_point(system, model.config, batch, CONTEXT_TOKENS, sets=subject.sets) for batch in batches]
 
 
@@ -90,15 +92,27 @@ def _batches(claim: Claim, asked: Demand, run: str) -> Sequence[int]:
 
 def simulated(claim: Claim, found: Mapping[PointRequest, Point], catalogue: Catalogue) -> list[Simulated]:
     """Return the claim's figure in each of its runs."""
-    return [_value(claim, found[request], catalogue) for request in requests_for(claim, catalogue)]
+    requests = requests_for(claim, catalogue)
+    whole = served(claim, requests, found)
+    if whole is None:
+        return [_value(claim, found[request], catalogue) for request in requests]
+    return [
+        replace(_counted(found[request]), value=value)
+        for request, value in zip(requests, (whole.all_per_s, whole.output_per_s), strict=True)
+    ]
+
+
+def _counted(point: Point) -> Simulated:
+    """Return a run without a figure, and how much of it is assumed."""
+    if point.summary is None:
+        return Simulated(point.request, None, point.refused)
+    assumed, read = len(point.summary["assumed_parameters_read"]), int(point.summary["parameters_read"])
+    return Simulated(point.request, None, None, assumed, read)
 
 
 def _value(claim: Claim, point: Point, catalogue: Catalogue) -> Simulated:
-    if point.summary is None:
-        return Simulated(point.request, None, point.refused)
-    summary = point.summary
-    assumed, read = len(summary["assumed_parameters_read"]), int(summary["parameters_read"])
-    return Simulated(point.request, _figure(claim, summary, catalogue), None, assumed, read)
+    value = None if point.summary is None else _figure(claim, point.summary, catalogue)
+    return replace(_counted(point), value=value)
 
 
 def _figure(claim: Claim, summary: Mapping[str, Any], catalogue: Catalogue) -> float | None:
@@ -157,8 +171,13 @@ def stored_findings(claim: Claim, catalogue: Catalogue) -> list[Finding]:
     return [Finding(Verdict.CONFIRMED if off <= CLOSE else Verdict.PLAUSIBLE, line, factor=max(1.0, off))]
 
 
-def simulation_findings(claim: Claim, runs: Sequence[Simulated], catalogue: Catalogue) -> list[Finding]:
+def simulation_findings(
+    claim: Claim, runs: Sequence[Simulated], found: Mapping[PointRequest, Point], catalogue: Catalogue
+) -> list[Finding]:
     """Return how the claim compares with its runs; the nearest counts."""
+    whole = served(claim, [each.request for each in runs], found)
+    if whole is not None:
+        return [served_finding(claim, whole)]
     values = [(each, each.value) for each in runs if each.value]
     if not values or not claim.value:
         return []

@@ -112,7 +112,7 @@ def _findings(
     findings += mutual_findings(claim, known, catalogue)
     wanted = requests_for(claim, catalogue)
     runs = simulated(claim, found, catalogue) if wanted and all(each in found for each in wanted) else []
-    findings += simulation_findings(claim, runs, catalogue) + stored_findings(claim, catalogue)
+    findings += simulation_findings(claim, runs, found, catalogue) + stored_findings(claim, catalogue)
     return findings, runs
 
 
