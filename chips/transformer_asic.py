@@ -40,7 +40,7 @@ from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import COLLECTIVES, StepLike
 from dieshot.traces.operator import Operator
 
-UNIT_OPS_PER_ELEMENT = 8  # the most operations that a unit counts for an element: a norm's, residual sum included
+UNIT_OPS_PER_ELEMENT = 9  # the most operations that a unit counts for an element: those of LayerNorm with a residual
 LINK_WAITERS = (ARRAY, *range(FIRST_UNIT, N_LINES))
 
 

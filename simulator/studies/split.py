@@ -154,7 +154,9 @@ def _check_total(setup: SystemSetup, parts: Partition, needs: Sequence[_Need], m
     total = _Need(*(sum(need[part] for need in needs) * parts.tensor_parallel for part in range(3)))
     if total.all > have:
         where = "on 1 chip" if n_chips == 1 else f"on {n_chips} chips"
-        raise _refusal(setup, parts, micro_batches, total, have, where, "")
+        alone = parts.tensor_parallel * parts.pipeline_parallel <= n_chips  # one stage a chip: the fullest decides
+        rooms = [(total, have), *((need, setup.chip.memory_bytes) for need in needs if alone)]
+        raise _refusal(setup, parts, micro_batches, total, have, where, _batch_that_fits(parts, micro_batches, rooms))
 
 
 def _check_each(setup: SystemSetup, parts: Partition, needs: Sequence[_Need], micro_batches: int) -> None:
@@ -163,11 +165,19 @@ def _check_each(setup: SystemSetup, parts: Partition, needs: Sequence[_Need], mi
     if needs[stage].all > have:
         where = "per chip" if setup.stages_on_chip == 1 else f"per stage, {setup.stages_on_chip} on a chip"
         of = f" in stage {stage}" if len(needs) > 1 else ""
-        raise _refusal(setup, parts, micro_batches, needs[stage], have, where, of)
+        fits = _batch_that_fits(parts, micro_batches, [(need, have) for need in needs])
+        raise _refusal(setup, parts, micro_batches, needs[stage], have, where, fits, of)
 
 
 def _refusal(
-    setup: SystemSetup, parts: Partition, micro_batches: int, need: _Need, have: int, where: str, of: str
+    setup: SystemSetup,
+    parts: Partition,
+    micro_batches: int,
+    need: _Need,
+    have: int,
+    where: str,
+    fits: str,
+    of: str = "",
 ) -> InputError:
     batch = parts.trace.batch * micro_batches
     return InputError(
@@ -175,13 +185,17 @@ def _refusal(
         f"{_gb(need.all - have)} {where} too much{of}",
         key="memory",
         value=f"{_gb(need.all)} {where} ({need})",
-        expected=f"at most {_gb(have)}{_batch_that_fits(need, have, parts.trace.batch, micro_batches)}",
+        expected=f"at most {_gb(have)}{fits}",
     )
 
 
-def _batch_that_fits(need: _Need, have: int, batch: int, micro_batches: int) -> str:
-    """Return in words how many sequences there would be room for, where there is some: all but weights grows alike."""
-    fits = (have - need.weights) * batch // max(1, need.cache + need.widest)
+def _batch_that_fits(parts: Partition, micro_batches: int, rooms: Sequence[tuple[_Need, int]]) -> str:
+    """Return in words how many sequences all rooms (what is needed, bytes there are) have place for; "" for none.
+
+    All but weights grows with the batch.
+    """
+    batch = parts.trace.batch
+    fits = min((have - need.weights) * batch // max(1, need.cache + need.widest) for need, have in rooms)
     return f", or a batch of {fits * micro_batches}" if 0 < fits < batch else ""
 
 

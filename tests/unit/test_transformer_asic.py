@@ -21,6 +21,8 @@ from dieshot.simulator.engine.cell import BUSY, Cell
 from dieshot.simulator.engine.chip import OperatorOutcome, UnsupportedError
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.setup import set_up
+from dieshot.simulator.studies.split import Degrees, split
+from dieshot.simulator.studies.trace import trace
 from dieshot.traces import Operator, build_trace, load_model_config, partition
 from dieshot.traces.make import make_operator
 from dieshot.traces.operator import PREVIOUS, RESIDUAL
@@ -319,15 +321,22 @@ def test_cells_of_a_program_hold_all_that_it_did() -> None:
     assert int(program_of(chip().machine, segment)[0].steps[:, LOAD].sum()) == whole.counters["hbm_read_bytes"]
 
 
-def test_the_batch_that_fits_is_told_and_fits() -> None:
-    asked = {"prompt": 2048, "generate": 2, "prefill_chunk": 32, "tensor_parallel": 8}
+@pytest.mark.parametrize(("tp", "pp", "micro_batches"), [(8, 1, 1), (1, 8, 8)])
+def test_the_batch_that_fits_is_told_and_fits(tp: int, pp: int, micro_batches: int) -> None:
+    setup, wanted = set_up("sohu-8"), Degrees(tp, pp)
+    asked = {"prompt": 2048, "generate": 2, "precision": "fp8", "kv_precision": "fp8", "prefill_chunk": 32}
+
+    def place(each: int) -> None:
+        split(setup, trace("llama-3-70b", batch=each, **asked), wanted, micro_batches)
+
     with pytest.raises(InputError, match=r"or a batch of (\d+)") as refused:
-        run("sohu-8", "llama-3-70b", batch=5000, **asked)
+        place(5000 // micro_batches)
     fits = int(str(refused.value).partition("or a batch of ")[2].partition(";")[0])
-    # 144 GB less 9.1 GB of weights, over 42 MB of keys and values and a little for activations.
-    assert 0.95 * (144 * GB - 9.1 * GB) / (2050 * 20480) < fits < (144 * GB - 8.8 * GB) / (2050 * 20480)
+    # 144 GB a chip less 8.8 to 9.6 GB of weights, over 42 MB of keys and values and a little for activations.
+    assert 0.88 * (144 * GB - 9.6 * GB) / (2050 * 20480) < fits < (144 * GB - 8.5 * GB) / (2050 * 20480)
+    place(fits // micro_batches)
     with pytest.raises(InputError, match=f"or a batch of {fits};"):
-        run("sohu-8", "llama-3-70b", batch=fits + 1, **asked)
+        place(fits // micro_batches + 1)
 
 
 def test_both_ways_to_count_tokens_are_told() -> None:
