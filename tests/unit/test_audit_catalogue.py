@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dieshot.simulator.params.catalog import catalog_sources
 from dieshot.simulator.params.formula import formula_names, parse_formula
 from dieshot.simulator.studies.audit.catalogue import Rule, load_catalogue
 from dieshot.simulator.studies.audit.study import shipped_claims
+from dieshot.simulator.studies.setup import set_up
 
 CATALOGUE = load_catalogue()
 CODE = Path(__file__).resolve().parents[2] / "simulator"
@@ -80,3 +82,12 @@ def test_rules_name_what_exists(rule: Rule) -> None:
 def test_most_rules_speak_about_some_claim() -> None:
     metrics = {claim.metric for claim in shipped_claims()}
     assert [rule.name for rule in CATALOGUE.rules if not set(rule.metrics) & metrics] == []
+
+
+@pytest.mark.parametrize("name", [name for name, subject in CATALOGUE.subjects.items() if subject.systems])
+def test_capacity_is_that_of_our_own_chip(name: str) -> None:
+    subject = CATALOGUE.subjects[name]
+    capacities = [subject.number("memory_GB"), subject.number("second_GB")]
+    known = [each * 1e9 for each in capacities if each]
+    chip = set_up(next(iter(subject.systems.values()))).chip
+    assert not known or any(math.isclose(each, chip.memory_bytes, rel_tol=0.1) for each in known)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from pathlib import Path
 
 import pytest
 
+from dieshot.simulator.studies.audit.catalogue import load_catalogue
 from dieshot.simulator.studies.audit.finding import Finding, Verdict, figure, gravest, said
 from dieshot.simulator.studies.audit.study import Audited, audit, counted
 
@@ -140,3 +143,23 @@ def test_only_names_a_system_a_metric_or_both() -> None:
     assert [each.claim.id for each in both] == ["a0-groq-tokspw-intro", "a01-groq-tokspw-demo"]
     with pytest.raises(InputError, match="no such claim"):
         audit(only="nothing", simulate=False)
+
+
+def test_any_figure_of_any_metric_gets_a_verdict(tmp_path: Path) -> None:
+    catalogue = load_catalogue()
+    models, chips, systems = ["", "llama-3-70b", "gpt-4", "none"], ["", "1", "3000000"], list(catalogue.subjects)
+    rows = [
+        f"x{i},{systems[i % len(systems)]},{metric.name},{value},{metric.unit},{models[i % 4]},{chips[i % 3]},,,{note}"
+        for i, (metric, value, note) in enumerate(
+            itertools.product(
+                catalogue.metrics.values(),
+                (0, 1e-30, 7, 1e30),
+                ("", "at least", '"9 in, 0 out; range 1.2.3 to 4"', '"9 in, 1 out; range 0 to 0; over 1 years"'),
+            )
+        )
+    ]
+    file = tmp_path / "claims.csv"
+    file.write_text("\n".join((HEAD, *rows)) + "\n")
+    found = audit(file, simulate=False)
+    assert len(found) == len(rows)
+    assert all(each.verdict.arithmetic and json.dumps(each.node()) for each in found)

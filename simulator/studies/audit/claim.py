@@ -18,11 +18,12 @@ NEEDED = ("id", "system", "metric", "value", "unit")
 QUALIFIERS = ("claimed", "measured", "estimated", "projected")
 LARGEST_FILE_BYTES = 16_000_000
 
-_RANGE = re.compile(r"range ([\d.e+]+) to ([\d.e+]+)")
-_WORDED = re.compile(r"worded '([^']+)'")
-_YEAR = re.compile(r"year (\d{4})")
-_YEARS = re.compile(r"over (\d+) years")
-_WORKLOAD = re.compile(r"(\d+) in, (\d+) out")
+_NUMBER = r"(\d+(?:\.\d+)?(?:e[+-]?\d{1,3})?)"
+_RANGE = re.compile(rf"\brange {_NUMBER} to {_NUMBER}\b")
+_WORDED = re.compile(r"\bworded '([^']+)'")
+_YEAR = re.compile(r"\byear ([12]\d{3})\b")
+_YEARS = re.compile(r"\bover ([1-9]\d?) years\b")
+_WORKLOAD = re.compile(r"\b([1-9]\d{0,6}) in, ([1-9]\d{0,6}) out\b")
 
 
 @dataclass(frozen=True, slots=True)

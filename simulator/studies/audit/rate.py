@@ -27,7 +27,7 @@ def user_findings(claim: Claim, catalogue: Catalogue) -> list[Finding]:
     """Return what bounds say of the rate, or the latency, of one user."""
     rate = user_rate(claim)
     found = capacity_findings(claim, catalogue) if claim.chips else []
-    if rate is None or not math.isfinite(rate):
+    if rate is None:
         return found
     asked = list(demands(claim, catalogue))
     findings = [each for demand in asked if (each := _stream(demand, rate)) is not None]
