@@ -68,6 +68,13 @@ class Dimc(Chip[str]):
         """SRAM of the cores or, in capacity mode, DRAM of the card."""
         return self.parameters.dram.capacity if self.machine.streams else self.parameters.sram
 
+    @property
+    def more_memory(self) -> str:
+        """The mode in which the model lies in the card's DRAM."""
+        if self.machine.streams:
+            return ""
+        return f"--set chip.mode=capacity for {self.parameters.dram.capacity / 1e9:.0f} GB of DRAM a chip"
+
     def stored_weight_bytes(self, operator: Operator) -> int:
         """Return the bytes of whole tiles in all cores, in capacity mode those of the weights alone; see Chip."""
         return stored_bytes(self.machine, operator)

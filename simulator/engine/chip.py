@@ -94,6 +94,11 @@ class Chip(ABC, Generic[State]):
     def memory_bytes(self) -> int:
         """Memory that weights, KV cache and activations of one chip must fit in."""
 
+    @property
+    def more_memory(self) -> str:
+        """How the chip could be set to hold more, in words for a refusal; empty if it could not."""
+        return ""
+
     def working_bytes(self, operator: Any) -> int:
         """Return the bytes that an operator's inputs and outputs take while it runs; less where they pass in pieces."""
         return int(operator.input_bytes + operator.output_bytes)

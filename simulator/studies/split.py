@@ -185,7 +185,7 @@ def _refusal(
         f"{_gb(need.all - have)} {where} too much{of}",
         key="memory",
         value=f"{_gb(need.all)} {where} ({need})",
-        expected=f"at most {_gb(have)}{fits}",
+        expected=f"at most {_gb(have)}{fits}{setup.chip.more_memory and f', or {setup.chip.more_memory}'}",
     )
 
 
