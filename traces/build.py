@@ -154,7 +154,9 @@ def check_arguments(
         what = "an encoder" if model.encoder else "which has no language-model head"
         raise TraceError(where, "generate", f"expected 0 for {model.name}, {what}, got {generate}")
     if cached + prompt + generate > longest:
-        problem = f"{f'{cached} cached + ' if cached else ''}{prompt} + {generate} tokens, expected at most the {longest} positions of {model.name}"
+        before = f"{cached} cached + " if cached else ""
+        tokens = f"{before}{prompt} + {generate} tokens"
+        problem = f"{tokens}, expected at most the {longest} positions of {model.name}"
         raise TraceError(where, "prompt + generate", problem)
 
 

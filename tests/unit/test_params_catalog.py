@@ -81,8 +81,7 @@ def test_names_and_paths(tmp_path: Path) -> None:
 
 def test_unknown_names_list_what_exists() -> None:
     assert refusal("links", "nvlink4-nvswich") == (
-        f"unknown link 'nvlink4-nvswich'; expected {listed(list_names('links'))}; "
-        "did you mean 'nvlink4-nvswitch'?"
+        f"unknown link 'nvlink4-nvswich'; expected {listed(list_names('links'))}; did you mean 'nvlink4-nvswitch'?"
     )
     assert refusal("systems", "..").startswith("unknown system '..'; expected one of ")
     assert refusal("systems", "none/x.yaml") == "none/x.yaml: no such file; expected a system's file or name"

@@ -208,9 +208,13 @@ def test_totals_count_repeats() -> None:
         ({"prompt": 60, "generate": 5}, "prompt + generate: 60 + 5 tokens, expected at most the 64 positions of tiny"),
         (
             {"precision": "pf8"},
-            "precision: unknown 'pf8', expected one of abfp16, bf16, fp16, fp8, int8, mxint16, mxint4, mxint8, w4a8, w8a16; did you mean 'fp8'?",
+            "precision: unknown 'pf8', expected one of abfp16, bf16, fp16, fp8, int8, mxint16, mxint4, mxint8, "
+            "w4a8, w8a16; did you mean 'fp8'?",
         ),
-        ({"kv_precision": "fp4"}, "kv_precision: unknown 'fp4', expected one of abfp16, bf16, fp16, fp8, int4, int8, mxint16, mxint8; did"),
+        (
+            {"kv_precision": "fp4"},
+            "kv_precision: unknown 'fp4', expected one of abfp16, bf16, fp16, fp8, int4, int8, mxint16, mxint8; did",
+        ),
         ({"routing": "power-law"}, "routing: unknown 'power-law', expected one of balanced, power_law; did you mean"),
         ({"seed": -1}, "seed: expected an integer from 0"),
     ],
