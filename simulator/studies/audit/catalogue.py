@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dieshot.simulator.errors import InputError
-from dieshot.simulator.params import configs_folder
+from dieshot.simulator.params import configs_folder, list_names
 from dieshot.simulator.params.catalog import shown_path
 from dieshot.simulator.params.document import read_text
 from dieshot.simulator.params.formula import evaluate, parse_formula
@@ -138,7 +138,8 @@ class Rule:
     compare: equals, at_most, at_least. given: other claims that the formula names. fails: what a claim that does not
     stand it is: above, contradicts or reading (then `under` says which). passes: confirmed, plausible, or measured,
     which is confirmed where the facts are measurements.
-    subjects, families: those that the rule is for, all where none are named. when: a formula that must be above 0.
+    subjects, families: those that the rule is for, all where none are named; chips: the fact with their number. when: a
+    formula that must be above 0.
     """
 
     name: str
@@ -150,6 +151,7 @@ class Rule:
     given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     subjects: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
+    chips: str | None = None
     when: str | None = None
     tolerance: float = 1.1
     fails: str = "contradicts"
@@ -190,7 +192,7 @@ def load_catalogue() -> Catalogue:
     known, words, rules = (_document(name) for name in ("subjects.yaml", "metrics.yaml", "rules.yaml"))
     return Catalogue(
         subjects=_subjects(known["subjects"]),
-        models={node["name"]: _model(node) for node in known["models"]},
+        models=_models(known["models"]),
         metrics={node["name"]: _metric(node) for node in words["metrics"]},
         rules=tuple(_rule(node) for node in rules["rules"]),
         constants=_facts(known["constants"], {}),
@@ -240,6 +242,12 @@ def _facts(nodes: Mapping[str, Any], base: Mapping[str, Fact]) -> dict[str, Fact
         ends = (float(leaf.range[0]), float(leaf.range[1])) if leaf.range else None
         facts[name] = Fact(name, value, text, leaf.kind, leaf.source_ids, ends)
     return facts
+
+
+def _models(nodes: Sequence[Mapping[str, Any]]) -> dict[str, ClaimedModel]:
+    """Return the models by the names that claims use; those of the catalog have their own."""
+    own = {name: _model({"name": name, "config": name}) for name in list_names("models")}
+    return own | {node["name"]: _model(node) for node in nodes}
 
 
 def _model(node: Mapping[str, Any]) -> ClaimedModel:

@@ -142,7 +142,7 @@ def _per_chip(claim: Claim) -> float:
 
 def _family(claim: Claim, catalogue: Catalogue) -> str | None:
     model = catalogue.models.get(claim.model)
-    return model.family if model else None
+    return model.family if model else claim.model or None
 
 
 def _size(claim: Claim, claims: Sequence[Claim], catalogue: Catalogue) -> list[Finding]:

@@ -47,6 +47,11 @@ def _stream(demand: Demand, rate: float) -> Finding | None:
         return Finding(Verdict.PLAUSIBLE, f"{line}; claimed {figure(rate)}", "memory bandwidth", 1.0, sources=sources)
     name = demand.subject.words("narrow_format")
     narrow = Demand(demand.subject, demand.model, name, demand.n_chips, demand.stated) if name else None
+    drafts = demand.subject.number("speculative_tokens") or 1.0
+    if demand.stated and rate <= bound * drafts:
+        text = f"{line}; claimed {figure(rate)}, {figure(rate / bound)} tokens a pass"
+        under = "speculative decoding"
+        return Finding(Verdict.READING, text, "memory bandwidth", rate / bound, (), under, sources=sources)
     if demand.stated:
         text = f"{line}; claimed {figure(rate)}, {figure(rate / bound)}x"
         return Finding(Verdict.ABOVE, text, "memory bandwidth", rate / bound, sources=sources)
@@ -69,8 +74,7 @@ def _stream(demand: Demand, rate: float) -> Finding | None:
         text = f"{line}; claimed {figure(rate)}; {name} allows {figure(narrow.steps_per_s)}"
         return Finding(Verdict.READING, text, "memory bandwidth", rate / bound, (), f"{name} weights", sources=sources)
     top = demand.on(most).steps_per_s or bound
-    drafts = demand.subject.number("speculative_tokens")
-    if drafts and rate <= top * drafts:
+    if rate <= top * drafts:
         text = f"{_line(demand.on(most), top)}; claimed {figure(rate)}, {figure(rate / top)} tokens a pass"
         return Finding(
             Verdict.READING, text, "memory bandwidth", rate / top, (), "speculative decoding", sources=sources

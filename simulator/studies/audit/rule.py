@@ -140,6 +140,9 @@ def _is_about(rule: Rule, claim: Claim, catalogue: Catalogue) -> bool:
     subject = catalogue.subject(claim.system)
     if rule.subjects and not {subject.group, subject.name} & set(rule.subjects):
         return False
+    meant = subject.number(rule.chips) if rule.chips else None
+    if meant is not None and claim.chips not in (None, meant):
+        return False
     model = catalogue.models.get(claim.model)
     return not rule.families or (model is not None and model.family in rule.families)
 
