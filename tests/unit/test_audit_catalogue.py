@@ -48,6 +48,7 @@ def test_articles_of_claims_are_listed_sources() -> None:
 def test_systems_of_subjects_exist() -> None:
     named = {system for subject in CATALOGUE.subjects.values() for system in subject.systems.values()}
     assert named <= set(list_names("systems"))
+    assert {link for subject in CATALOGUE.subjects.values() for link in subject.links} <= set(list_names("links"))
 
 
 def test_models_and_members_exist() -> None:

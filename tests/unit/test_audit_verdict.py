@@ -163,3 +163,10 @@ def test_any_figure_of_any_metric_gets_a_verdict(tmp_path: Path) -> None:
     found = audit(file, simulate=False)
     assert len(found) == len(rows)
     assert all(each.verdict.arithmetic and json.dumps(each.node()) for each in found)
+
+
+def test_an_energy_of_a_bit_stands_beside_our_links(tmp_path: Path) -> None:
+    found = judged(tmp_path, "Copper SerDes (generic),energy_per_bit_pJ,9.5,pJ/bit,,,,,")
+    (line,) = (each.arithmetic for each in found.findings if each.arithmetic.startswith("our links"))
+    assert line.startswith("our links: 10 (copper-retimed), ")
+    assert line.endswith(" pJ/bit; claimed 9.5")

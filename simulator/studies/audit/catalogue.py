@@ -36,8 +36,8 @@ class Fact:
 class Subject:
     """What claims are about. group: subjects whose claims are about one thing. systems: ours by number of chips.
 
-    sets: overrides of their runs. model: the only one that they run, if there is only one. members: the subjects that a
-    generic one stands for, itself where none are named.
+    sets: overrides of their runs. model: the only one that they run, if there is only one. links: ours of the kind.
+    members: the subjects that a generic one stands for, itself where none are named.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Subject:
     systems: Mapping[int, str] = field(default_factory=dict)
     sets: tuple[str, ...] = ()
     model: str = ""
+    links: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
 
     def number(self, name: str) -> float | None:
@@ -222,6 +223,7 @@ def _subjects(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Subject]:
             {int(n): system for n, system in node["systems"]} if "systems" in node else base.systems,
             tuple(node.get("sets", base.sets)),
             node.get("model", base.model),
+            tuple(node.get("links", base.links)),
             tuple(node.get("members", ())),
         )
     return found

@@ -14,6 +14,7 @@ from dieshot.simulator.studies.audit.capacity import capacity_findings
 from dieshot.simulator.studies.audit.catalogue import Catalogue, claims_folder, load_catalogue
 from dieshot.simulator.studies.audit.claim import Claim, read_claims
 from dieshot.simulator.studies.audit.finding import Finding, Verdict, gravest, said
+from dieshot.simulator.studies.audit.linked import link_findings
 from dieshot.simulator.studies.audit.mutual import mutual_findings
 from dieshot.simulator.studies.audit.published import published_findings
 from dieshot.simulator.studies.audit.rate import system_findings, user_findings
@@ -112,6 +113,7 @@ def _findings(
     findings += mutual_findings(claim, known, catalogue)
     wanted = requests_for(claim, catalogue)
     runs = simulated(claim, found, catalogue) if wanted and all(each in found for each in wanted) else []
+    findings += link_findings(claim, catalogue)
     findings += simulation_findings(claim, runs, found, catalogue) + stored_findings(claim, catalogue)
     return findings, runs
 
