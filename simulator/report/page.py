@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dieshot.simulator.report.scatter import scatter_figure, svg
 from dieshot.simulator.report.spectrum import HEADINGS, cells, order_line
 
 STYLE = """
@@ -30,7 +30,7 @@ def spectrum_page(found: Mapping[str, Any]) -> str:
         f"<h1>{html.escape(title)}</h1>",
         f"<p>Decoding at {found['context']:,} tokens of context. All users: the batch with the most tokens a second of "
         f"which each takes {limit_ms:g} ms at most. Simulated; published figures stand beside and were not used.</p>",
-        scatter(able),
+        svg(scatter_figure(able)),
         _table(HEADINGS, (cells(row) for row in able)),
         f"<p>{html.escape(order_line(found['order']))}</p>",
         "<h2>How each line came about</h2>",
@@ -51,26 +51,6 @@ def spectrum_page(found: Mapping[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style><body>{''.join(parts)}</body></html>\n"
     )
-
-
-def scatter(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return an SVG: tokens a second of one user against those of all users, area by power."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    mpl.rcParams["svg.hashsalt"] = "dieshot"  # the same bytes for the same figures
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for row in rows:
-        if row["tokens_per_s_system"]:
-            place = (row["tokens_per_s_user"], row["tokens_per_s_system"])
-            axes.scatter(*place, s=20 + (row["power_w"] or 0) / 100, alpha=0.6)
-            axes.annotate(row["system"], place, xytext=(5, 5), textcoords="offset points", fontsize=8)
-    axes.set(xscale="log", yscale="log", xlabel="token/s, one user alone", ylabel="token/s, all users together")
-    axes.grid(visible=True, which="both", alpha=0.2)
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
 
 
 _PUBLISHED = {"system": "left", "figure": "left", "value": "right", "kind": "left", "conditions": "left"}
