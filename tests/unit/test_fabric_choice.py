@@ -231,3 +231,12 @@ def test_a_faster_hop_is_all_that_short_messages_gain() -> None:
     hop = {each["name"]: each["hop_latency_s"] * 1e6 for each in links()}
     assert electrical - optical == pytest.approx(2 * (hop[OWN] - hop["passage-l200"]), rel=0.6)
     assert electrical > optical
+
+
+def test_a_send_through_a_switch_is_charged_in_full(model: str) -> None:
+    summary = run(
+        "dgx-h100", model, prompt=8, generate=1, tensor_parallel=1, pipeline_parallel=2, precision="bf16"
+    ).summary
+    config = json.loads(Path(model).read_text())
+    n_bytes = 2 * 8 * config["hidden_size"] * 2  # last output and residual stream of eight tokens, 16 bits
+    assert summary["energy_j"]["link"] == pytest.approx(n_bytes * 8 * 5.5e-12, rel=0.01)

@@ -267,7 +267,8 @@ class SwitchedFabric(Fabric):
         name = f"{operator.kind} {algorithm} {operator.output_bytes} B on {group}"
         egress = activity.component == self.first_component
         counters = {"link_bytes": int(activity.amount[egress].sum())}
-        energy = {"link": round(self.parameters.energy * 8 / 2)}  # half at each end
+        ends = 1 if operator.kind == "send_recv" else 2  # the next stage does not log what it is sent
+        energy = {"link": round(self.parameters.energy * 8 / ends)}
         return Cell(
             (operator.kind, operator.output_bytes, group, algorithm),
             name,
