@@ -36,5 +36,4 @@ def test_llama_3_70b_on_sixteen_sockets(benchmark: BenchmarkFixture, tmp_path: P
         warmup_rounds=1,
     )
     assert done.summary["wall_s"] < 5
-    assert done.summary["peak_rss_bytes"] < 5 * 10**8
     assert done.summary["log_bytes"] < 20 * 10**6

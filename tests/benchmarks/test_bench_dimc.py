@@ -37,7 +37,6 @@ def test_llama_3_70b_on_a_rack(benchmark: BenchmarkFixture, tmp_path: Path) -> N
         warmup_rounds=1,
     )
     assert done.summary["wall_s"] < 5
-    assert done.summary["peak_rss_bytes"] < 500 * 10**6
 
 
 def test_a_decode_step_of_llama_3_70b_on_a_rack(benchmark: BenchmarkFixture) -> None:

@@ -47,7 +47,6 @@ def test_llama_3_70b_on_four_arrays(benchmark: BenchmarkFixture, tmp_path: Path)
         warmup_rounds=1,
     )
     assert done.summary["wall_s"] < 5
-    assert done.summary["peak_rss_bytes"] < 5 * 10**8
     assert done.summary["log_bytes"] < 5 * 10**6
 
 

@@ -33,5 +33,4 @@ def test_llama_3_70b_on_eight_tpus(benchmark: BenchmarkFixture, tmp_path: Path) 
         warmup_rounds=1,
     )
     assert done.summary["wall_s"] < 5
-    assert done.summary["peak_rss_bytes"] < 10**9
     assert done.summary["log_bytes"] < 20 * 10**6

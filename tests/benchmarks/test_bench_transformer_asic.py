@@ -13,11 +13,9 @@ def test_llama_3_70b_on_eight_sohu(benchmark: BenchmarkFixture, tmp_path: Path) 
     asked = {"prompt": 1024, "generate": 128, "output": tmp_path / "run.h5"}
     done = benchmark.pedantic(run, ("sohu-8", "llama-3-70b"), asked, rounds=2, warmup_rounds=1)
     assert done.summary["wall_s"] < 5
-    assert done.summary["peak_rss_bytes"] < 5 * 10**8
 
 
 def test_two_thousand_sequences_of_two_thousand_tokens(benchmark: BenchmarkFixture) -> None:
     asked = {"prompt": 2048, "generate": 128, "batch": 2048, "prefill_chunk": 64}
     done = benchmark.pedantic(run, ("sohu-8", "llama-3-70b"), asked, rounds=1)
     assert done.summary["wall_s"] < 30
-    assert done.summary["peak_rss_bytes"] < 10**9
