@@ -29,7 +29,7 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         _published(row, "tokens_per_s_user"),
         _short(row["tokens_per_s_system"]),
         f"{row['batch']:,}" if row["batch"] else "-",
-        _short(row["energy_per_token_j"] or row["energy_per_token_single_j"]),
+        _short(row["energy_per_token_j"]),
         _short(row["power_w"] and row["power_w"] / 1000),
         _short(row["usd_per_mtoken"]) + ("r" if row["usd_basis"] == "rent" else ""),
         f"{row['stall']} {row['stall_share']:.0%}",

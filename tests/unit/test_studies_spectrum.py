@@ -108,6 +108,12 @@ def test_a_system_that_cannot_says_why_and_runs_the_largest_it_can(found: dict[s
     assert found["systems"][0]["refused"] is None
 
 
+def test_a_user_who_waits_too_long_has_figures_and_no_batch() -> None:
+    (row,) = spectrum("qwen3-0.6b", ["cs2"], context=64, tpot_limit_s=1e-6)["systems"]
+    assert row["batch"] is row["tokens_per_s_system"] is None
+    assert row["energy_per_token_j"] == row["energy_per_token_single_j"] > 0 and row["power_w"] > 0
+
+
 def test_energy_in_a_steady_state_leaves_out_filling_and_draining() -> None:
     summary = {"batch": 2, "generate": 4, "energy_per_token_j": 3.0, "static_power_w": 10.0, "total_time_s": 0.8}
     # 1 J of the 3 J is static power over the run; steady, a token of two users takes 0.05 s

@@ -51,6 +51,8 @@ class Survey:
 def survey(asked: Survey, system: str) -> dict[str, Any]:
     """Return a system's row; where it cannot run the model, why, and the figures of the largest one that it can.
 
+    batch, tokens_per_s_system: None where even one user waits longer than the limit; energy and cost are its own then.
+
     failed: the error of a run that broke down, None if none did.
     """
     try:
@@ -90,15 +92,10 @@ def largest_model(system: str, asked: Survey) -> str | None:
 def _row(asked: Survey, single: Point, refused: str | None) -> dict[str, Any]:
     summary = single.figures
     best = _busiest(asked, single.request, summary)
-    figures = best.figures if best else None
+    figures = best.figures if best else summary  # where even one user waits too long, its own energy and cost
     setup = set_up(single.request.system, asked.sets)
-    rate = figures["batch"] / figures["time_per_output_token_s"] if figures else 0.0
-    power = steady_power_w(figures) if figures else None
-    cost = (
-        cost_of_tokens(setup.system.values.price, figures["system_chips"], rate, power or 0.0, setup.cost.values)
-        if figures
-        else None
-    )
+    rate, power = figures["batch"] / figures["time_per_output_token_s"], steady_power_w(figures)
+    cost = cost_of_tokens(setup.system.values.price, figures["system_chips"], rate, power, setup.cost.values)
     reason, share = main_stall(summary)
     return {
         "system": summary["system"],
@@ -113,10 +110,10 @@ def _row(asked: Survey, single: Point, refused: str | None) -> dict[str, Any]:
         "stall": reason,
         "stall_share": share,
         "utilization": summary["utilization"],
-        "batch": figures["batch"] if figures else None,
-        "tokens_per_s_system": rate if figures else None,
-        "tokens_per_s_user_at_batch": figures["tokens_per_s_user"] if figures else None,
-        "energy_per_token_j": steady_energy_j(figures) if figures else None,
+        "batch": figures["batch"] if best else None,
+        "tokens_per_s_system": rate if best else None,
+        "tokens_per_s_user_at_batch": figures["tokens_per_s_user"] if best else None,
+        "energy_per_token_j": steady_energy_j(figures),
         "power_w": power,
         "usd_per_mtoken": cost.usd_per_mtoken if cost else None,
         "usd_basis": cost.basis if cost else None,
