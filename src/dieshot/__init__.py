@@ -1,7 +1,6 @@
 """Cycle-level discrete-event simulator of AI inference chips.
 
-`run`, `replay`, `trace`, `open_run`, `describe` and `list_names` are imported at first use, so that importing this
-package costs nothing.
+What `__all__` names is imported at first use, so that importing this package costs nothing.
 """
 
 import importlib
@@ -9,20 +8,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dieshot.simulator.log.reader import open_run
+    from dieshot.simulator.studies.audit.study import audit
     from dieshot.simulator.studies.describe import describe, list_names
     from dieshot.simulator.studies.replay import replay
     from dieshot.simulator.studies.run import run
+    from dieshot.simulator.studies.sensitivity import sensitivity
+    from dieshot.simulator.studies.spectrum import spectrum
     from dieshot.simulator.studies.trace import trace
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "describe", "list_names", "open_run", "replay", "run", "trace"]
+__all__ = [
+    "__version__",
+    "audit",
+    "describe",
+    "list_names",
+    "open_run",
+    "replay",
+    "run",
+    "sensitivity",
+    "spectrum",
+    "trace",
+]
 
 _HOMES = {
+    "audit": "dieshot.simulator.studies.audit.study",
     "describe": "dieshot.simulator.studies.describe",
     "list_names": "dieshot.simulator.studies.describe",
     "open_run": "dieshot.simulator.log.reader",
     "replay": "dieshot.simulator.studies.replay",
     "run": "dieshot.simulator.studies.run",
+    "sensitivity": "dieshot.simulator.studies.sensitivity",
+    "spectrum": "dieshot.simulator.studies.spectrum",
     "trace": "dieshot.simulator.studies.trace",
 }
 
