@@ -85,7 +85,7 @@ def _open(folder: Path | None) -> sqlite3.Connection | None:
         folder.mkdir(parents=True, exist_ok=True)
         store = sqlite3.connect(folder / FILE_NAME, timeout=BUSY_SECONDS, isolation_level=None)
         store.execute("PRAGMA synchronous = OFF")  # a lost decision is worked out again
-        store.execute("PRAGMA journal_mode = WAL")
+        store.execute("PRAGMA journal_mode = DELETE")  # home folders on network file systems take no shared memory
         store.execute("CREATE TABLE IF NOT EXISTS decisions (key BLOB PRIMARY KEY, choice INTEGER) WITHOUT ROWID")
     except (OSError, sqlite3.Error):
         return None
