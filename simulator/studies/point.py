@@ -72,8 +72,10 @@ class Point:
 
 
 def decode_point(system: str, model: str, batch: int, context: int, **others: Any) -> PointRequest:
-    """Return the request for two decode steps of sequences that hold `context` tokens (at least 1) before the first."""
-    return PointRequest(system, model, batch, prompt=1, generate=DECODE_STEPS, cached=context - 1, **others)
+    """Return the request for two decode steps, in the second of which sequences hold `context` tokens, its own counted
+    (at least 2)."""
+    cached = max(0, context - DECODE_STEPS)
+    return PointRequest(system, model, batch, prompt=1, generate=DECODE_STEPS, cached=cached, **others)
 
 
 def point(request: PointRequest) -> Point:

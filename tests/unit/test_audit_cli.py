@@ -46,7 +46,7 @@ def test_one_claim_opened_with_its_run(tmp_path: Path, capsys: pytest.CaptureFix
     )
     assert main(["audit", str(file), "--explain", "mine", "--processes", "1", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["commands"] == ["dieshot run hc1 llama-3.1-8b --batch 1 --cached 1023 --prompt 1 --generate 2"]
+    assert record["commands"] == ["dieshot run hc1 llama-3.1-8b --batch 1 --cached 1022 --prompt 1 --generate 2"]
     assert record["run"]["command"] == record["commands"][0]
     assert record["run"]["stalls"] and record["run"]["parameters"]
     assert any("simulated on hc1" in each["arithmetic"] for each in record["findings"])

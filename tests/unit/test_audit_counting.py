@@ -40,7 +40,7 @@ def test_two_runs_are_asked_for_and_put_together() -> None:
     requests = served_requests((300, 100), "cs3", "llama-3.1-8b", 10, ())
     assert [each.command for each in requests] == [
         "dieshot run cs3 llama-3.1-8b --batch 1 --prompt 300 --generate 1",
-        "dieshot run cs3 llama-3.1-8b --batch 10 --cached 349 --prompt 1 --generate 2",
+        "dieshot run cs3 llama-3.1-8b --batch 10 --cached 348 --prompt 1 --generate 2",
     ]
     summaries = ({"time_to_first_token_s": 0.05}, {"time_per_output_token_s": 0.02, "batch": 10})
     found = {request: Point(request, summary, None) for request, summary in zip(requests, summaries, strict=True)}

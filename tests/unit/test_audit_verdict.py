@@ -109,7 +109,7 @@ def test_an_assumption_refutes_nothing_within_its_range(tmp_path: Path) -> None:
 def test_a_run_stands_beside_the_claim(tmp_path: Path) -> None:
     found = judged(tmp_path, "Cerebras WSE-3,decode_tokens_per_s_user,3200,tok/s,llama-3.1-8b,1,1,,", simulate=True)
     (run,) = found.runs
-    assert run.request.command == "dieshot run cs3 llama-3.1-8b --batch 1 --cached 1023 --prompt 1 --generate 2"
+    assert run.request.command == "dieshot run cs3 llama-3.1-8b --batch 1 --cached 1022 --prompt 1 --generate 2"
     assert run.value == pytest.approx(3200, rel=0.15)
     assert any("simulated on cs3" in each.arithmetic for each in found.findings)
 

@@ -34,10 +34,11 @@ def spectrum(
 ) -> dict[str, Any]:
     """Return {model, context, tpot_limit_s, systems, order}: a row for each system, fastest single stream first.
 
-    systems: names of the catalog or files, all of the catalog if none. context: tokens that a sequence holds when its
-    next one is timed. tpot_limit_s: what a token may take where users share a system. sets: overrides for all systems,
-    such as "cost.electricity=0.1USD/kWh". A row has what `survey` says and `published`: figures of others for the
-    system, not used for anything but to stand beside. Rows of systems that cannot run the model come last.
+    systems: names of the catalog or files, all of the catalog if none. context: tokens that a sequence holds in the
+    step that is timed, its own counted. tpot_limit_s: what a token may take where users share a system. sets: overrides
+    for all systems, such as "cost.electricity=0.1USD/kWh". A row has what `survey` says and `published`: figures of
+    others for the system, not used for anything but to stand beside. Rows of systems that cannot run the model come
+    last.
     """
     load_model_config(find_path("models", model))
     names = list(systems) or list_names("systems")
