@@ -18,10 +18,11 @@ from dieshot.chips.parts.dimc.die import ProgramRun, run_program
 from dieshot.chips.parts.dimc.program import Exchange, Step
 from dieshot.kernels.collective import MIB
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, InfeasibleError, OperatorOutcome
+from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome
 from dieshot.simulator.engine.clock import transfer_fs
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.simulator.params import LinkParameters
 from dieshot.traces import Operator, Trace
@@ -31,12 +32,11 @@ JOINING = ("switch", "full")  # topologies in which every card of a server reach
 ADD_BYTES = 4  # of a sum that came from another card, an operation each
 
 
-class Dimc(Chip[str]):
+class Dimc(FusingChip[str]):
     """One card; its links to other cards are among its parts. Nothing is under way between regions."""
 
     Parameters = DimcParameters
     collectives_inside = True
-    overlaps_operators = True
     pipelines_users = True
     main_kind = "array"
 
@@ -129,10 +129,6 @@ class Dimc(Chip[str]):
             for operator in block.operators:
                 refuse(self.machine, operator)
 
-    def carry_out(self, operator: Operator, state: str, record: bool = True) -> OperatorOutcome[str]:
-        """Simulate an operator by itself; see Chip."""
-        return self.carry_out_all((operator,), state, record)[0]
-
     def carry_out_all(
         self, operators: Sequence[Operator], state: str, record: bool = True
     ) -> tuple[OperatorOutcome[str], ...]:
@@ -145,14 +141,6 @@ class Dimc(Chip[str]):
                 steps += steps_of(self.machine, operator, index, self._exchange)
             self._cells[key] = self._cut(key, operators, steps, run_program(self.timing, steps, record))
         return tuple(OperatorOutcome((cell,), QUIET) for cell in self._cells[key])
-
-    def drain(self, state: str) -> tuple[Cell | None, str]:
-        """Nothing is under way after a program; see Chip."""
-        return None, state
-
-    def alongside(self, cell: Cell, operator: Operator, state: str) -> tuple[Cell, str]:
-        """Return a collective as it is; collectives are part of the card's programs."""
-        return cell, state
 
     @property
     def local_costs(self) -> LocalCosts:

@@ -18,9 +18,10 @@ from dieshot.chips.parameters.model_rom import ModelRomParameters, check_feasibl
 from dieshot.chips.parameters.power import watts
 from dieshot.chips.parts.model_rom.block import run_token
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, InfeasibleError, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces.operator import Operator
 
@@ -30,7 +31,7 @@ Cells = tuple[Cell, ...]
 MB = 1e6
 
 
-class ModelRom(Chip[str]):
+class ModelRom(FusingChip[str]):
     """One chip, or what one of its stages gets: some blocks, one after the other; quiet between tokens.
 
     Tokens of a step pass a block one after the other, each a region of its own.
@@ -38,7 +39,6 @@ class ModelRom(Chip[str]):
 
     Parameters = ModelRomParameters
     divisible = True
-    overlaps_operators = True
     pipelines_users = True
     head_apart = True
     main_kind = "rom"
@@ -137,10 +137,6 @@ class ModelRom(Chip[str]):
         for operator in (operator for operators in blocks.values() for operator in operators):
             self.lowering.refuse(operator)
 
-    def carry_out(self, operator: Operator, state: str, record: bool = True) -> OperatorOutcome[str]:
-        """Simulate an operator by itself; see Chip."""
-        return self.carry_out_all((operator,), state, record)[0]
-
     def carry_out_all(
         self, operators: Sequence[Operator], state: str, record: bool = True
     ) -> tuple[OperatorOutcome[str], ...]:
@@ -157,14 +153,6 @@ class ModelRom(Chip[str]):
     def hand_over(self, operator: Operator, state: str) -> OperatorOutcome[str]:
         """Send over the wires to the next block; see Chip."""
         return self.carry_out(operator, state)
-
-    def drain(self, state: str) -> tuple[Cell | None, str]:
-        """Return nothing to wait for: a token has left when its last result is there."""
-        return None, state
-
-    def alongside(self, cell: Cell, operator: Operator, state: str) -> tuple[Cell, str]:
-        """Return a collective as it is: nothing else goes on."""
-        return cell, state
 
     @property
     def local_costs(self) -> LocalCosts:

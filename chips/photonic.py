@@ -18,8 +18,9 @@ from dieshot.chips.parts.photonic.link_budget import effective_bits
 from dieshot.chips.parts.photonic.log import N_CORE, N_SHARED, OPTICS, cut_repeating
 from dieshot.chips.parts.photonic.timing import timing_of
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, OperatorOutcome
+from dieshot.simulator.engine.chip import OperatorOutcome
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces import Trace
 from dieshot.traces.dtype import PRECISIONS
@@ -31,11 +32,10 @@ FAR = 2  # times the least bound: beyond, a plan is not simulated
 ALIKE = 1.02  # times the shortest time
 
 
-class Photonic(Chip[str]):
+class Photonic(FusingChip[str]):
     """One chip; every stretch between collectives is one program, simulated once. State between them is quiet."""
 
     Parameters = PhotonicParameters
-    overlaps_operators = True
     main_kind = "optics"
 
     def __init__(self, parameters: PhotonicParameters) -> None:
@@ -120,10 +120,6 @@ class Photonic(Chip[str]):
             for operator in block.operators:
                 refuse(self.machine, operator)
 
-    def carry_out(self, operator: Operator, state: str, record: bool = True) -> OperatorOutcome[str]:
-        """Simulate an operator by itself; see Chip."""
-        return self.carry_out_all((operator,), state, record)[0]
-
     def carry_out_all(
         self, operators: Sequence[Operator], state: str, record: bool = True
     ) -> tuple[OperatorOutcome[str], ...]:
@@ -133,10 +129,6 @@ class Photonic(Chip[str]):
             chosen = [self._choose(operator) for operator in operators]
             self._cells[key] = self._cut(key, operators, self._run(operators, chosen, record))
         return tuple(OperatorOutcome((cell,), state) for cell in self._cells[key])
-
-    def drain(self, state: str) -> tuple[Cell | None, str]:
-        """Nothing is under way after a program; see Chip."""
-        return None, state
 
     def alongside(self, cell: Cell, operator: Operator, state: str) -> tuple[Cell, str]:
         """Add the optics' waiting for the links to a collective; see Chip."""

@@ -26,10 +26,11 @@ from dieshot.chips.parts.links.fabric_choice import choose_fabric
 from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
 from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.clock import transfer_fs
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import Fabric, LocalCosts
+from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import COLLECTIVES, StepLike
 from dieshot.simulator.params import LinkParameters
 from dieshot.traces import Trace
@@ -38,12 +39,11 @@ from dieshot.traces.operator import Operator
 GB = 1e9
 
 
-class ReconfigurableDataflow(Chip[Handover]):
+class ReconfigurableDataflow(FusingChip[Handover]):
     """One socket, its links to others among its parts; cells are kept by stretch and by what was left before it."""
 
     Parameters = ReconfigurableDataflowParameters
     collectives_inside = True
-    overlaps_operators = True
     pads_shards = True
     main_kind = "pcu"
 
@@ -145,10 +145,6 @@ class ReconfigurableDataflow(Chip[Handover]):
             )
         return total
 
-    def carry_out(self, operator: Operator, state: Handover, record: bool = True) -> OperatorOutcome[Handover]:
-        """Simulate an operator by itself; see Chip."""
-        return self.carry_out_all((operator,), state, record)[0]
-
     def carry_out_all(
         self, operators: Sequence[Operator], state: Handover, record: bool = True
     ) -> tuple[OperatorOutcome[Handover], ...]:
@@ -169,10 +165,6 @@ class ReconfigurableDataflow(Chip[Handover]):
     def drain(self, state: Handover) -> tuple[Cell | None, Handover]:
         """Nothing is under way after the last stretch of a step, which fetches nothing ahead; see Chip."""
         return None, Handover()
-
-    def alongside(self, cell: Cell, operator: Operator, state: Handover) -> tuple[Cell, Handover]:
-        """Return a collective as it is: collectives are stages of the pipeline."""
-        return cell, state
 
     @property
     def local_costs(self) -> LocalCosts:

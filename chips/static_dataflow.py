@@ -19,8 +19,9 @@ from dieshot.chips.parts.static.die import run_program
 from dieshot.chips.parts.static.log import Lines, cut_program
 from dieshot.chips.parts.static.part import ScheduleViolation
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, InfeasibleError, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.simulator.params import LinkParameters
 from dieshot.traces.operator import Operator
@@ -30,7 +31,7 @@ SIXTEEN_BITS = frozenset({"bf16", "fp16"})
 OPERANDS = SIXTEEN_BITS | {"int8"}
 
 
-class StaticDataflow(Chip[str]):
+class StaticDataflow(FusingChip[str]):
     """One chip of a statically scheduled system, its links among its parts; state is always quiet between regions.
 
     A prompt or a batch longer than the accumulators passes in pieces, each a region of its own; an operator's cells are
@@ -39,7 +40,6 @@ class StaticDataflow(Chip[str]):
 
     Parameters = StaticDataflowParameters
     collectives_inside = True
-    overlaps_operators = True
     pipelines_users = True
 
     def __init__(self, parameters: StaticDataflowParameters) -> None:
@@ -131,10 +131,6 @@ class StaticDataflow(Chip[str]):
                 f"({resident * lanes / 1e6:.1f} weights and KV cache), {(need - have) / 1e6:.1f} MB too much"
             )
 
-    def carry_out(self, operator: Operator, state: str, record: bool = True) -> OperatorOutcome[str]:
-        """Simulate an operator; see Chip."""
-        return self.carry_out_all((operator,), state, record)[0]
-
     def carry_out_all(
         self, operators: Sequence[Operator], state: str, record: bool = True
     ) -> tuple[OperatorOutcome[str], ...]:
@@ -199,14 +195,6 @@ class StaticDataflow(Chip[str]):
             raise UnsupportedError(
                 f"{name} cannot keep a KV cache in {operator.kv_dtype} (operator {operator.name}); bf16, fp16 or int8"
             )
-
-    def drain(self, state: str) -> tuple[Cell | None, str]:
-        """Return nothing to wait for: a region ends with its last write."""
-        return None, state
-
-    def alongside(self, cell: Cell, operator: Operator, state: str) -> tuple[Cell, str]:
-        """Return a collective as it is; collectives are part of the chip's programs."""
-        return cell, state
 
     @property
     def local_costs(self) -> LocalCosts:

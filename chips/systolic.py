@@ -16,10 +16,11 @@ from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design, pin_lines
 from dieshot.chips.parts.systolic.core_program import DmaTiming, SystolicTiming
 from dieshot.chips.parts.systolic.die import DMA, MXU, N_LINES, SEQUENCER, VECTOR, VMEM, ProgramRun, run_program
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, OperatorOutcome
+from dieshot.simulator.engine.chip import OperatorOutcome
 from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces.operator import Operator
 
@@ -29,11 +30,10 @@ class SystolicState:
     """What one stretch leaves to the next: nothing, since programs begin and end quiet."""
 
 
-class Systolic(Chip[SystolicState]):
+class Systolic(FusingChip[SystolicState]):
     """One chip; cells are kept by their key, so that equal stretches are simulated once."""
 
     Parameters = SystolicParameters
-    overlaps_operators = True
     pads_shards = True
     main_kind = "mxu"
 
@@ -83,12 +83,6 @@ class Systolic(Chip[SystolicState]):
             for operator in block.operators:
                 refuse(self.machine, operator)
 
-    def carry_out(
-        self, operator: Operator, state: SystolicState, record: bool = True
-    ) -> OperatorOutcome[SystolicState]:
-        """Simulate an operator by itself; see Chip."""
-        return self.carry_out_all((operator,), state, record)[0]
-
     def carry_out_all(
         self, operators: Sequence[Operator], state: SystolicState, record: bool = True
     ) -> tuple[OperatorOutcome[SystolicState], ...]:
@@ -99,10 +93,6 @@ class Systolic(Chip[SystolicState]):
             program = joined(self.machine, chosen)
             self._cells[key] = self._cut(key, operators, chosen, run_program(self.timing, program, record))
         return tuple(OperatorOutcome((cell,), state) for cell in self._cells[key])
-
-    def drain(self, state: SystolicState) -> tuple[Cell | None, SystolicState]:
-        """Nothing is under way after a program; see Chip."""
-        return None, state
 
     def alongside(self, cell: Cell, operator: Operator, state: SystolicState) -> tuple[Cell, SystolicState]:
         """Add the arrays' waiting for the links to a collective; see Chip."""

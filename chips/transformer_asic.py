@@ -33,10 +33,11 @@ from dieshot.chips.parts.transformer_asic.die import (
 )
 from dieshot.chips.parts.transformer_asic.program import GROUP, MACS, UNIT_NAMES, DieTiming
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, OperatorOutcome
+from dieshot.simulator.engine.chip import OperatorOutcome
 from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import COLLECTIVES, StepLike
 from dieshot.traces.operator import Operator
 
@@ -51,11 +52,10 @@ class AsicState:
     warm_bytes: int = 0
 
 
-class TransformerAsic(Chip[AsicState]):
+class TransformerAsic(FusingChip[AsicState]):
     """One chip; cells are kept by their key, so that equal programs are simulated once."""
 
     Parameters = TransformerAsicParameters
-    overlaps_operators = True
     main_kind = "array"
 
     def __init__(self, parameters: TransformerAsicParameters) -> None:
@@ -123,10 +123,6 @@ class TransformerAsic(Chip[AsicState]):
                     for segment in segments(self.machine, (operator,)):
                         program_of(self.machine, segment)
 
-    def carry_out(self, operator: Operator, state: AsicState, record: bool = True) -> OperatorOutcome[AsicState]:
-        """Simulate an operator by itself; see Chip."""
-        return self.carry_out_all((operator,), state, record)[0]
-
     def carry_out_all(
         self, operators: Sequence[Operator], state: AsicState, record: bool = True
     ) -> tuple[OperatorOutcome[AsicState], ...]:
@@ -152,10 +148,6 @@ class TransformerAsic(Chip[AsicState]):
                 cells[segment.first + index].extend(mine * segment.times)
         after = AsicState(warm_bytes)
         return tuple(OperatorOutcome(tuple(mine), after) for mine in cells)
-
-    def drain(self, state: AsicState) -> tuple[Cell | None, AsicState]:
-        """Nothing is under way after a program; see Chip."""
-        return None, state
 
     def alongside(self, cell: Cell, operator: Operator, state: AsicState) -> tuple[Cell, AsicState]:
         """Add the waiting of arrays and units for the links to a collective; see Chip."""

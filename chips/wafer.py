@@ -22,9 +22,10 @@ from dieshot.chips.parts.wafer.line_timing import Memo, line_parameters, n_colou
 from dieshot.chips.parts.wafer.pe_region import PeRegion
 from dieshot.chips.parts.wafer.sample import SAMPLES, WAVELET_BYTES, RegionLog
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, InfeasibleError, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome, UnsupportedError
 from dieshot.simulator.engine.clock import Clock
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import COLLECTIVES, StepLike
 from dieshot.traces.operator import Operator
 
@@ -41,12 +42,11 @@ class WaferState:
     x: bytes
 
 
-class Wafer(Chip[WaferState]):
+class Wafer(FusingChip[WaferState]):
     """One wafer, or of one divided into regions what a stage gets; cells are kept by operators and state."""
 
     Parameters = WaferParameters
     divisible = True
-    overlaps_operators = True
     pipelines_users = True
 
     def __init__(self, parameters: WaferParameters, n_parts: int = 1) -> None:
@@ -142,10 +142,6 @@ class Wafer(Chip[WaferState]):
             durations.append(sum(outcome.duration_fs for outcome in outcomes))
             self._outcomes.clear()
         self.lowering = vectors if durations[1] < durations[0] else grid
-
-    def carry_out(self, operator: Operator, state: WaferState, record: bool = True) -> OperatorOutcome[WaferState]:
-        """Simulate an operator; see Chip."""
-        return self.carry_out_all((operator,), state, record)[0]
 
     def carry_out_all(
         self, operators: Sequence[Operator], state: WaferState, record: bool = True

@@ -6,7 +6,7 @@ from typing import Any
 
 from dieshot.simulator.studies.ledger import Progress
 from dieshot.simulator.studies.point import PointRequest, point
-from dieshot.simulator.studies.sensitivity import sensitivity
+from dieshot.simulator.studies.sensitivity import moves
 
 MOST_OPERATORS = 8
 
@@ -22,8 +22,8 @@ def explain(request: PointRequest, processes: int = 1, progress: Progress | None
         return {"command": request.command, "refused": found.refused}
     summary = found.figures
     options = {name: value for name, value in request.options.items() if name != "sets"}
-    moved = sensitivity(
-        request.system, request.model, sets=request.sets, processes=processes, progress=progress, **options
+    moved = moves(
+        summary, request.system, request.model, sets=request.sets, processes=processes, progress=progress, **options
     )
     operators = sorted(summary["operators"], key=lambda each: -each["time_s"])[:MOST_OPERATORS]
     return {

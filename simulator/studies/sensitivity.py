@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,9 +31,23 @@ def sensitivity(
     options: as for `run`. Parameters move one at a time; what several do together is not told. InputError as `run`.
     """
     summary = run(system, model, sets=sets, **options).summary
+    return moves(summary, system, model, sets=sets, processes=processes, progress=progress, **options)
+
+
+def moves(
+    summary: Mapping[str, Any],
+    system: str,
+    model: str,
+    *,
+    sets: Sequence[str] = (),
+    processes: int = 1,
+    progress: Progress | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return what `sensitivity` does of a run whose summary is there already."""
     own = _figures(summary)
     parameters = [
-        each
+        dict(each)
         for each in summary["assumed_parameters_read"]
         if each["range"] is not None and not each["path"].startswith("cost.")
     ]
