@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from dieshot.simulator.studies.split import split
 from dieshot.traces import TraceError
 
 DECODE_STEPS = 2  # the first counts as the prompt's, the second is timed as a decode step
-_OPTIONS = ("precision", "kv_precision", "tensor_parallel", "pipeline_parallel", "prefill_chunk")
+_NUMBERS = ("batch", "cached", "prompt", "generate")
 _WORDS = {"tensor_parallel": "tp", "pipeline_parallel": "pp"}
 
 
@@ -38,6 +38,11 @@ class PointRequest:
     pipeline_parallel: int | None = None
     prefill_chunk: int | None = None
     sets: tuple[str, ...] = ()
+    micro_batches: int | None = None
+    seed: int = 0
+    routing: str = "balanced"
+    sparsity: str = "dense"
+    density: float | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -47,10 +52,11 @@ class PointRequest:
     @property
     def command(self) -> str:
         """The command line that makes this run."""
-        numbers = ("batch", "cached", "prompt", "generate")
         words = ["dieshot", "run", self.system, self.model]
-        words += [word for name in numbers if name != "cached" or self.cached for word in _words(self, name)]
-        words += [word for name in _OPTIONS if getattr(self, name) is not None for word in _words(self, name)]
+        words += [word for name in _NUMBERS if name != "cached" or self.cached for word in _words(self, name)]
+        for each in fields(self):
+            if each.name not in (*_NUMBERS, "system", "model", "sets") and getattr(self, each.name) != each.default:
+                words += _words(self, each.name)
         words += [word for change in self.sets for word in ("--set", change)]
         return shlex.join(words)
 

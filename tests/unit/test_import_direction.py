@@ -25,10 +25,26 @@ ALLOWED = {
         (f"{OWN}studies.", f"{OWN}log.", f"{OWN}params.", f"{OWN}engine.", "dieshot.traces.", ERRORS, VERSION),
         {"numpy", "networkx", "pandas"},
     ),
+    "simulator/store": ((f"{OWN}store.", ERRORS), {"pyarrow", "duckdb"}),
+    "simulator/sweep": (
+        (
+            f"{OWN}sweep.",
+            f"{OWN}store.",
+            f"{OWN}studies.",
+            f"{OWN}params.",
+            f"{OWN}engine.",
+            "dieshot.traces.",
+            ERRORS,
+            VERSION,
+        ),
+        {"numpy", "yaml", "pydantic", "optuna", "SALib", "dask", "distributed", "cryptography", "psutil"},
+    ),
     "simulator/cli": (
         (
             f"{OWN}cli.",
             f"{OWN}studies.",
+            f"{OWN}sweep.",
+            f"{OWN}store.",
             f"{OWN}report.",
             f"{OWN}log.reader.",
             f"{OWN}log.record.",
