@@ -12,7 +12,7 @@ from dieshot.simulator.params.document import Document, load_document, parse_doc
 from dieshot.simulator.params.source import Source, read_sources
 from dieshot.simulator.params.yaml_text import parse_yaml
 
-CatalogKind = Literal["chips", "systems", "models", "links", "memories", "networks", "costs"]
+CatalogKind = Literal["chips", "systems", "models", "links", "memories", "networks", "costs", "sweeps"]
 KIND_NOUNS: dict[str, str] = {kind: kind.removesuffix("s") for kind in get_args(CatalogKind)} | {"memories": "memory"}
 SUFFIXES = (".yaml", ".json")
 

@@ -39,6 +39,7 @@ _TRAPS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"[-+]?[0-9][0-9_]{40,}"), "too many digits", "a number of at most 40 digits"),
 )  # fmt: skip
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+-]*")
+_PATH_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 @dataclass
@@ -47,17 +48,21 @@ class _Composition:
 
     events: Iterator[yaml.Event]
     file: str
+    path_keys: bool = False
     lines: dict[str, int] = field(default_factory=dict)
 
     def refuse(self, problem: str, event: yaml.Event, path: str, **more: Any) -> InputError:
         return InputError(problem, file=self.file, key=path or None, line=_line(event), **more)
 
 
-def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[str, int]]:
-    """Return a document as nested dicts and lists, and the line of each dotted path; InputError where refused."""
+def parse_yaml(text: str, file: str, path_keys: bool = False) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return a document as nested dicts and lists, and the line of each dotted path; InputError where refused.
+
+    path_keys: keys may be dotted paths themselves.
+    """
     if len(text) > LARGEST_FILE_BYTES:
         raise InputError("file too large", file=file, expected="at most 1 MiB of YAML")
-    composition = _Composition(yaml.parse(text, Loader=_LOADER), file)
+    composition = _Composition(yaml.parse(text, Loader=_LOADER), file, path_keys)
     try:
         data = _document(composition)
     except yaml.YAMLError as failure:
@@ -129,12 +134,14 @@ def _mapping(composition: _Composition, path: str, depth: int) -> dict[str, Any]
 
 
 def _key(composition: _Composition, event: yaml.Event, path: str) -> str:
-    expected = "a key of letters, digits, '_', '-' or '+'"
+    signs = "'_', '.', '-' or '+'" if composition.path_keys else "'_', '-' or '+'"
+    expected = f"a key of letters, digits, {signs}"
+    usable = _PATH_KEY if composition.path_keys else _KEY
     if not isinstance(event, yaml.ScalarEvent):
         raise composition.refuse("not a usable key", event, path, expected=expected)
     if getattr(event, "anchor", None) is not None or event.tag is not None:
         raise composition.refuse("anchors and tags are not allowed", event, path, expected=expected)
-    if len(event.value) > LONGEST_KEY or not _KEY.fullmatch(event.value):
+    if len(event.value) > LONGEST_KEY or not usable.fullmatch(event.value):
         raise composition.refuse("not a usable key", event, path, expected=expected, value=event.value)
     return str(event.value)
 
