@@ -9,6 +9,7 @@ import typer
 from dieshot import __version__
 from dieshot.simulator.cli import (
     audit,
+    compare,
     cycles,
     describe,
     failure,
@@ -32,6 +33,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "trace": trace.trace,
     "replay": replay.replay,
+    "compare": compare.compare,
     "sensitivity": sensitivity.sensitivity,
     "cycles": cycles.cycles,
     "spectrum": spectrum.spectrum,

@@ -153,6 +153,18 @@ Against = Annotated[
         help="Run the same with this changed too, and print where time and energy moved, e.g. fabric=NAME. Repeatable.",
     ),
 ]
+AgainstRun = Annotated[
+    Path | None,
+    typer.Option(
+        "--against",
+        metavar="RUN.h5",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        help="Print and store where time and energy moved from this run.",
+        show_default="the file replayed, if anything is changed",
+    ),
+]
 Processes = Annotated[
     int, typer.Option("--processes", parser=AT_LEAST_1, metavar="N", help="Processes to simulate with.")
 ]

@@ -25,6 +25,7 @@ def replay(
     tensor_parallel: option.TensorParallel = None,
     pipeline_parallel: option.PipelineParallel = None,
     micro_batches: option.MicroBatches = None,
+    against: option.AgainstRun = None,
     output: option.Output = None,
     no_log: option.NoLog = False,
     compression: option.CompressionOption = "gzip",
@@ -33,13 +34,16 @@ def replay(
     quiet: option.Quiet = False,
     debug: option.Debug = False,
 ) -> None:
-    """Run a trace, or a result file's own inputs, again: the same or with something changed."""
+    """Run a trace, or a result file's own inputs, again; with something changed, print where time and energy moved."""
     target = destination(output, _default_name(source, system), no_log)
     if target is not None and target.exists() and target.samefile(source):
         raise typer.BadParameter(f"{target} is the file being replayed", param_hint="--output")
     with reserved_stdout(), ProgressBar(enabled=not quiet) as progress:
+        from dieshot.simulator.studies.replay import other_run
         from dieshot.simulator.studies.replay import replay as simulate
 
+        changes = (system, sets, tensor_parallel, pipeline_parallel, micro_batches)
+        other = other_run(source, against, any(change is not None for change in changes))
         result = simulate(
             source,
             system,
@@ -47,14 +51,15 @@ def replay(
             tensor_parallel=tensor_parallel,
             pipeline_parallel=pipeline_parallel,
             micro_batches=micro_batches,
+            against=other,
             output=target,
             compression=compression,
             processes=processes,
             progress=progress,
         )
-    from dieshot.simulator.cli.summary import answer
+    from dieshot.simulator.cli.difference import answer_told
 
-    answer(result.summary, target, as_json, quiet)
+    answer_told(result.summary, other.told(result.summary) if other else None, target, as_json, quiet)
 
 
 def _default_name(source: Path, system: str | None) -> str:

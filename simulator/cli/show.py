@@ -12,9 +12,9 @@ def show(run_file: option.RunFile, as_json: option.Json = False, debug: option.D
         from dieshot.simulator.log.reader import open_run
 
         with open_run(run_file) as result:
-            summary, complete = result.summary, result.complete
+            summary, complete, told = result.summary, result.complete, result.difference
     if not complete:
         print(f"{run_file}: the run did not come to its end; `dieshot cycles` reads what there is", file=sys.stderr)
-    from dieshot.simulator.cli.summary import answer
+    from dieshot.simulator.cli.difference import answer_told
 
-    answer(summary, run_file, as_json)
+    answer_told(summary, told, run_file, as_json)

@@ -77,11 +77,19 @@ class RunFile:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Summary of the run; empty where the run ended before it had one."""
+        return self._json("summary") or {}
+
+    @cached_property
+    def difference(self) -> dict[str, Any] | None:
+        """What differs from the run that it was compared with, named under "against"; None where it was with none."""
+        return self._json("difference")
+
+    def _json(self, name: str) -> dict[str, Any] | None:
         with reading(self.path):
-            summary = json.loads(str(scalar_of(self._file, "summary"))) if "summary" in self._file else {}
-            if not isinstance(summary, dict):
-                raise ValueError("the summary is no JSON object")
-            return summary
+            value = json.loads(str(scalar_of(self._file, name))) if name in self._file else None
+            if value is not None and not isinstance(value, dict):
+                raise ValueError(f"the {name} is no JSON object")
+            return value
 
     @cached_property
     def provenance(self) -> dict[str, str]:

@@ -180,6 +180,10 @@ class Recorder:
         self._duration_fs = max(self._duration_fs, duration_fs)
         put_scalar(self._file, "summary", to_json(values), "summary of the run, as JSON")
 
+    def difference(self, values: Mapping[str, object]) -> None:
+        """Record what differs from another run, as JSON, with what that run is."""
+        put_scalar(self._file, "difference", to_json(values), "difference from another run, as JSON")
+
     def wall_clock(self, values: Mapping[str, float | int | str]) -> None:
         """Record what may differ between two runs of the same inputs: date, wall time, memory, host."""
         for name, value in values.items():

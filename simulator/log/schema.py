@@ -2,8 +2,9 @@
 
 A file is HDF5 with the root attributes `schema`, `schema_version`, `complete`, `duration_fs` and, where several stages
 share a chip, `part`. Tables are groups with one dataset per column; row i of every column belongs together. Every
-dataset has the attributes `units` and `long_name`. Text is UTF-8 of fixed length, filled with zeros. All that may
-differ between two runs of the same inputs is in the group `wall_clock`.
+dataset has the attributes `units` and `long_name`. Text is UTF-8 of fixed length, filled with zeros. The datasets
+`summary` and, of a run that was compared with another, `difference` hold JSON. All that may differ between two runs of
+the same inputs is in the group `wall_clock`.
 
 Version 1 is readable for ever: columns may be added, none may change its meaning or go.
 """

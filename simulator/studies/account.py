@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,27 @@ from dieshot.simulator.log.total import totals
 
 FJ_PER_JOULE = 10**15
 STATIC = "static"
+Cycles = Mapping[str, Sequence[int]]  # by kind of part, then by state
+
+
+class Done(NamedTuple):
+    """What parts did, by their kind: cycles by state, and work. Kinds that did nothing may be missing from `amount`."""
+
+    cycles: dict[str, list[int]]
+    amount: dict[str, int]
+
+    @staticmethod
+    def nothing(kinds: Sequence[str]) -> Done:
+        """Return no cycles and no work."""
+        return Done({kind: [0] * len(STATES) for kind in kinds}, dict.fromkeys(kinds, 0))
+
+    def add(self, other: Done, times: int) -> None:
+        """Add what was done `times` times."""
+        for kind, counts in other.cycles.items():
+            mine = self.cycles[kind]
+            for state, count in enumerate(counts):
+                mine[state] += count * times
+            self.amount[kind] += other.amount[kind] * times
 
 
 @dataclass(slots=True)
@@ -25,6 +47,7 @@ class Account:
     kinds: list[str] = field(init=False)
     _times: Counter[int] = field(default_factory=Counter)
     _cells: dict[int, Cell] = field(default_factory=dict)
+    _by_cell: dict[int, Done] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.kinds = list(dict.fromkeys(spec.kind for spec in self.specs))
@@ -36,32 +59,43 @@ class Account:
 
     def close(self, duration_fs: int) -> Totals:
         """Return the totals of a run of `duration_fs` on all chips."""
-        cycles = {kind: [0] * len(STATES) for kind in self.kinds}
-        amount = dict.fromkeys(self.kinds, 0)
+        done = Done.nothing(self.kinds)
         dynamic_fj = dict.fromkeys(self.kinds, 0)
         rows = {kind: np.flatnonzero([spec.kind == kind for spec in self.specs]) for kind in self.kinds}
         for key, times in self._times.items():
             cell = self._cells[key]
             counted = totals(cell.activity, self.specs, cell.duration_fs)
+            by_state = {kind: counted.cycles[rows[kind]].sum(axis=0).tolist() for kind in self.kinds}
+            work = {kind: int(counted.amount[rows[kind]].sum()) for kind in self.kinds}
+            self._by_cell[key] = Done(by_state, work)
+            done.add(self._by_cell[key], times)
             for kind in self.kinds:
-                by_state = counted.cycles[rows[kind]].sum(axis=0)
-                work = int(counted.amount[rows[kind]].sum())
-                amount[kind] += work * times
-                dynamic_fj[kind] += work * cell.fj_per_amount.get(kind, 0) * times
-                for state, count in enumerate(by_state.tolist()):
-                    cycles[kind][state] += count * times
-        self._rest_is_idle(cycles, duration_fs)
+                dynamic_fj[kind] += work[kind] * cell.fj_per_amount.get(kind, 0) * times
+        self._rest_is_idle(done.cycles, duration_fs)
         static_fj = dict.fromkeys((*burning_kinds(self.specs), STATIC), 0)
         for spec in self.specs:
             kind = spec.kind if spec.kind in static_fj else STATIC
             static_fj[kind] += self.n_chips * _cycles(duration_fs, spec) * spec.static_fj_per_cycle * spec.count
-        return Totals(duration_fs, cycles, amount, dynamic_fj, static_fj)
+        return Totals(duration_fs, done.cycles, done.amount, dynamic_fj, static_fj)
+
+    def done_in(self, cells: Mapping[int, int]) -> Done:
+        """Return what a chip did in some of the cells, given how often each (by identity) is there; once closed."""
+        done = Done.nothing(self.kinds)
+        for key, times in cells.items():
+            done.add(self._by_cell[key], times)
+        return done
 
     def _rest_is_idle(self, cycles: dict[str, list[int]], duration_fs: int) -> None:
         for kind in self.kinds:
             whole = self.n_chips * sum(_cycles(duration_fs, spec) for spec in self.specs if spec.kind == kind)
             busy_or_stalled = sum(count for state, count in enumerate(cycles[kind]) if state != IDLE)
             cycles[kind][IDLE] = whole - busy_or_stalled
+
+
+def shares(counts: Sequence[int]) -> dict[str, float]:
+    """Return the share of cycles in each state that any were in; they add up to one where there are any."""
+    whole = max(1, sum(counts))
+    return {STATES[state]: count / whole for state, count in enumerate(counts) if count}
 
 
 def burning_kinds(specs: Sequence[ComponentSpec]) -> list[str]:
@@ -84,7 +118,7 @@ class Totals:
     """
 
     duration_fs: int
-    cycles: Mapping[str, Sequence[int]]
+    cycles: Cycles
     amount: Mapping[str, int]
     dynamic_fj: Mapping[str, int]
     static_fj: Mapping[str, int]
@@ -109,9 +143,11 @@ class Totals:
 
     def fractions(self, kind: str) -> dict[str, float]:
         """Share of a kind's cycles in each state but busy."""
-        counts = self.cycles[kind]
-        whole = max(1, sum(counts))
-        return {STATES[state]: count / whole for state, count in enumerate(counts) if state != BUSY and count}
+        return {state: share for state, share in shares(self.cycles[kind]).items() if state != STATES[BUSY]}
+
+    def states(self) -> dict[str, dict[str, float]]:
+        """Share of cycles in each state, busy too, by kind of component that can be busy."""
+        return {kind: shares(counts) for kind, counts in self.cycles.items() if kind not in self.static_fj}
 
     def energy_j(self) -> dict[str, float]:
         """Energy by component kind, and static."""

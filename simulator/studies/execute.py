@@ -8,6 +8,7 @@ from pathlib import Path
 from dieshot.simulator.engine.chip import UnsupportedError
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.log.recorder import Recorder
+from dieshot.simulator.studies.compare import Against
 from dieshot.simulator.studies.ledger import Ledger, Progress
 from dieshot.simulator.studies.provenance import provenance, wall_clock
 from dieshot.simulator.studies.result import Run
@@ -28,8 +29,9 @@ def execute(
     processes: int,
     progress: Progress | None,
     started: float,
+    against: Against | None = None,
 ) -> Run:
-    """Run the trace of one micro-batch; see studies.run.run for the other arguments."""
+    """Run the trace of one micro-batch; against: a run to compare with. See studies.run.run for other arguments."""
     over = split(setup, trace, wanted, micro_batches)
     setup, parts = over.setup, over.parts
     stages = [stage.steps for stage in parts.stages]
@@ -57,6 +59,8 @@ def execute(
             for resolved in setup.resolved.values():
                 recorder.parameters(resolved.records)
             recorder.summary(summary, end_fs)
+            if against is not None:
+                recorder.difference(against.told(summary))
             recorder.wall_clock(wall_clock(started))
     measured = wall_clock(started)
     keys = ("wall_s", "peak_rss_bytes")

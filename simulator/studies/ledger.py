@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -89,7 +90,10 @@ class _Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OperatorTotal:
-    """An operator of a phase over the whole run: instances, their time, and what bounds them at last."""
+    """An operator of a phase over the whole run: instances, their time, and what bounds them at last.
+
+    cells: how often each was placed for it, by identity.
+    """
 
     phase: str
     name: str
@@ -97,6 +101,7 @@ class OperatorTotal:
     count: int
     time_fs: int
     bound: str
+    cells: Mapping[int, int]
 
 
 @dataclass(slots=True)
@@ -187,14 +192,20 @@ class Ledger:
         """Return the totals of operators by phase, name and kind."""
         words = list(self._words)
         found: dict[tuple[str, str, str], tuple[int, int, str]] = {}
+        cells: dict[tuple[str, str, str], Counter[int]] = {}
         for pattern in sorted(self._of_all_stages(), key=lambda each: each.last):
             columns = (pattern.operators[key].tolist() for key in ("name", "kind", "repeat", "duration_fs", "bound"))
+            keys = []
             for name, kind, repeat, duration_fs, bound in zip(*columns, strict=True):
                 key = (pattern.phase, words[name], words[kind])
+                keys.append(key)
                 count, time_fs, _ = found.get(key, (0, 0, ""))
                 times = repeat * pattern.times
                 found[key] = (count + times, time_fs + times * duration_fs, words[bound])
-        return [OperatorTotal(*key, *total) for key, total in found.items()]
+            for row, (cell, repeat) in zip(pattern.cells["operator"].tolist(), pattern.cell_repeats, strict=True):
+                if row != NO_OPERATOR:
+                    cells.setdefault(keys[row], Counter())[id(cell)] += repeat * pattern.times
+        return [OperatorTotal(*key, *total, cells.get(key, {})) for key, total in found.items()]
 
     def operator_columns(self) -> dict[str, Column]:
         """Return the table of operators, texts as objects."""

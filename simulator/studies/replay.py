@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.log.reader import open_run
+from dieshot.simulator.studies import compare
+from dieshot.simulator.studies.compare import Against
 from dieshot.simulator.studies.execute import execute
 from dieshot.simulator.studies.ledger import Progress
 from dieshot.simulator.studies.result import Run
@@ -42,6 +44,7 @@ def replay(
     tensor_parallel: int | None = None,
     pipeline_parallel: int | None = None,
     micro_batches: int | None = None,
+    against: Against | Path | str | None = None,
     output: Path | str | None = None,
     compression: str = "gzip",
     processes: int = 1,
@@ -51,12 +54,14 @@ def replay(
 
     A result file brings trace, parameters and partition; unchanged, the result is the same to the last byte but for the
     wall clock. `system` replaces its parameters and partition; sets and degrees of parallelism change what is there.
-    micro_batches: how many batches as the trace has follow each other through the stages (a trace file: one).
+    micro_batches: how many batches as the trace has follow each other through the stages (a trace file: one). against:
+    a finished run's file; the difference from it is written to `output` (`open_run(...).difference`).
     Raises InputError (or TraceError) on bad input.
     """
     started = time.perf_counter()
     path = Path(source)
     read = _from_run if _is_run(path) else _from_trace
+    other = compare.against(Path(against)) if isinstance(against, str | Path) else against
     inputs = read(path, system, sets)
     stages = pipeline_parallel or inputs.pipeline_parallel
     ways = tensor_parallel or inputs.tensor_parallel
@@ -70,7 +75,23 @@ def replay(
         processes=processes,
         progress=progress,
         started=started,
+        against=other,
     )
+
+
+def other_run(source: Path | str, against: Path | str | None, changes: bool) -> Against | None:
+    """Return the run that a replay is compared with: `against`, or else, where anything changes, the file's own.
+
+    None where there is none: nothing changes, a trace is replayed, or the file's run did not come to its end.
+    """
+    path = Path(source)
+    if against is not None:
+        return compare.against(Path(against))
+    if not changes or not _is_run(path):
+        return None
+    with open_run(path) as file:
+        complete = file.complete
+    return compare.against(path) if complete else None
 
 
 def _is_run(path: Path) -> bool:

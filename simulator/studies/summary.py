@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dieshot.simulator.engine.clock import FS_PER_SECOND
 from dieshot.simulator.studies.account import FJ_PER_JOULE, Account
 from dieshot.simulator.studies.cost import cost_of_tokens
+from dieshot.simulator.studies.limit import Kinds, kinds_of, limit
 from dieshot.simulator.studies.setup import SystemSetup
 from dieshot.simulator.studies.split import Split
 
@@ -20,6 +21,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
     trace = parts.trace
     account = ledger.close()
     totals = account.close(end_fs)
+    kinds = kinds_of(ledger.specs, setup.chip.main_kind)
     n_parts = over.micro_batches
     read = trace.n_prefill_steps * n_parts
     first_fs = sum(ledger.ends_fs[read - n_parts : read])
@@ -63,12 +65,14 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
         "published_chip_power_w": dict(setup.chip.published_power_w),
         "cycles": -(-end_fs // ledger.specs[0].clock_period_fs),
         "utilization": totals.utilization(),
-        "stall_fractions": totals.fractions(_main_kind(setup, account)),
+        "main_kind": kinds.main,
+        "stall_fractions": totals.fractions(kinds.main),
+        "component_states": totals.states(),
         "bounds": {
             "roofline_s": ledger.bounds.seconds(over.micro_batches),
             "serial_s": ledger.serial_fs / FS_PER_SECOND + _gaps_s(over),
         },
-        "operators": _operators(ledger, end_fs),
+        "operators": _operators(ledger, end_fs, account, kinds),
         "parameters_read": sum(len(resolved.given_read()) for resolved in setup.resolved.values()),
         "assumed_parameters_read": _assumed(setup),
     }
@@ -87,19 +91,17 @@ def _chunk(over: Split) -> int | None:
     return over.parts.trace.chunk
 
 
-def _main_kind(setup: SystemSetup, account: Account) -> str:
-    kinds = account.kinds
-    return setup.chip.main_kind if setup.chip.main_kind in kinds else kinds[0]
-
-
 def _gaps_s(over: Split) -> float:
     host = over.setup.system.values.host
     steps = len(over.parts.trace.steps) * over.micro_batches
     return steps * (host.step_gap if host else 0) / FS_PER_SECOND
 
 
-def _operators(ledger: Ledger, end_fs: int) -> list[dict[str, Any]]:
-    """Return time by phase and operator name, longest first within a phase; shares are of a user's time."""
+def _operators(ledger: Ledger, end_fs: int, account: Account, kinds: Kinds) -> list[dict[str, Any]]:
+    """Return time by phase and operator name, longest first within a phase; shares are of a user's time.
+
+    bound: what a roofline says; limit: what the simulated parts did or waited for (`limit.limit`).
+    """
     totals = ledger.operator_totals()
     totals.sort(key=lambda total: (total.phase != "prefill", -total.time_fs, total.name))
     return [
@@ -109,6 +111,7 @@ def _operators(ledger: Ledger, end_fs: int) -> list[dict[str, Any]]:
             "kind": total.kind,
             "count": total.count,
             "bound": total.bound,
+            "limit": limit(kinds, account.done_in(total.cells), total.time_fs),
             "time_s": total.time_fs / FS_PER_SECOND,
             "share": total.time_fs / end_fs / ledger.over.micro_batches,
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dieshot.simulator.log.reader import open_run
     from dieshot.simulator.studies.audit.study import audit
+    from dieshot.simulator.studies.compare import compare
     from dieshot.simulator.studies.describe import describe, list_names
     from dieshot.simulator.studies.replay import replay
     from dieshot.simulator.studies.run import run
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "audit",
+    "compare",
     "describe",
     "list_names",
     "open_run",
@@ -32,6 +34,7 @@ __all__ = [
 
 _HOMES = {
     "audit": "dieshot.simulator.studies.audit.study",
+    "compare": "dieshot.simulator.studies.compare",
     "describe": "dieshot.simulator.studies.describe",
     "list_names": "dieshot.simulator.studies.describe",
     "open_run": "dieshot.simulator.log.reader",

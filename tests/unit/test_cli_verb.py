@@ -228,7 +228,8 @@ def test_replay_keeps_its_source_and_names_its_result(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = Study(SimpleNamespace(summary=SUMMARY))
-    install(monkeypatch, "studies.replay", replay=study)
+    asked: list[tuple[Any, ...]] = []
+    install(monkeypatch, "studies.replay", replay=study, other_run=lambda *words: asked.append(words))
     Path("a.h5").touch()
     Path("b.trace.gz").touch()
     printed(capsys, "replay", "a.h5", "--set", "chip.hbm.pin_rate=*2")
@@ -241,11 +242,15 @@ def test_replay_keeps_its_source_and_names_its_result(
     assert second == (Path("b.trace.gz"), "dgx-h200")
     assert second_options["output"] is None
     assert third_options["output"] == Path("b_dgx-h200.h5")
+    assert asked[0] == (Path("a.h5"), None, True)
+    assert first_options["against"] is None
 
 
 def test_show_prints_what_run_printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "studies.run", run=Study(SimpleNamespace(summary=SUMMARY)))
-    install(monkeypatch, "log.reader", open_run=lambda path: ResultFile(summary=SUMMARY, complete=True))
+    install(
+        monkeypatch, "log.reader", open_run=lambda path: ResultFile(summary=SUMMARY, complete=True, difference=None)
+    )
     by_run = printed(capsys, "run", "dgx-h100", "llama-3-70b", "-o", "x.h5")
     Path("x.h5").touch()
     assert printed(capsys, "show", "x.h5") == by_run
@@ -253,7 +258,7 @@ def test_show_prints_what_run_printed(capsys: pytest.CaptureFixture[str], monkey
 
 
 def test_show_says_that_a_run_was_killed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, "log.reader", open_run=lambda path: ResultFile(summary={}, complete=False))
+    install(monkeypatch, "log.reader", open_run=lambda path: ResultFile(summary={}, complete=False, difference=None))
     Path("x.h5").touch()
     assert main(["show", "x.h5"]) == 0
     captured = capsys.readouterr()

@@ -10,9 +10,10 @@ import pytest
 from recorded import MODEL
 
 from dieshot import run
+from dieshot.simulator.cli.difference import sentences
 from dieshot.simulator.cli.main import main
 from dieshot.simulator.log.reader import open_run
-from dieshot.simulator.studies.difference import FIGURES, difference
+from dieshot.simulator.studies.difference import FIGURES, difference, moved
 
 
 def summary(**changes: Any) -> dict[str, Any]:
@@ -33,8 +34,64 @@ def summary(**changes: Any) -> dict[str, Any]:
 
 def test_nothing_moves_between_a_run_and_itself() -> None:
     found = difference(summary(), summary())
-    assert all(row["change"] == 0 and row["ratio"] == 1 for table in found.values() for row in table)
+    tables = [
+        found[name] for name in ("figures", "operators", "kinds", "components", "utilization", "energy", "stalls")
+    ]
+    assert all(row["change"] == 0 and row["ratio"] == 1 for table in tables for row in table)
     assert [row["name"] for row in found["figures"]] == list(FIGURES)
+    assert found["inputs"] == found["limits"]["operators"] == []
+    assert not moved(found)
+
+
+def test_what_was_asked_for_is_told_where_it_differs() -> None:
+    found = difference(summary(batch=1, system="a"), summary(batch=4, system="a"))
+    assert found["inputs"] == [{"name": "batch", "before": 1, "after": 4}]
+    assert moved(found)
+
+
+def test_components_have_seconds_and_shares_and_lack_what_a_run_has_not() -> None:
+    states = {"tensor": {"busy": 0.25, "stall_memory": 0.75}, "hbm": {"busy": 1.0}}
+    other = {"tensor": {"busy": 0.5, "idle": 0.5}, "sram": {"busy": 0.125, "idle": 0.875}}
+    found = difference(summary(component_states=states), summary(component_states=other, total_time_s=4.0))
+    rows = {(row["kind"], row["state"]): row for row in found["components"]}
+    assert rows["tensor", "stall_memory"] == {
+        "kind": "tensor",
+        "state": "stall_memory",
+        "before": 6.0,
+        "after": 0.0,
+        "change": -6.0,
+        "ratio": 0.0,
+        "share_before": 0.75,
+        "share_after": 0.0,
+    }
+    assert (rows["tensor", "busy"]["change"], rows["tensor", "busy"]["share_after"]) == (0.0, 0.5)
+    assert [(rows[key]["before"], rows[key]["after"]) for key in (("hbm", "busy"), ("sram", "busy"))] == [
+        (8.0, None),
+        (None, 0.5),
+    ]
+    assert found["components"][0]["state"] == "stall_memory" and found["components"][-1]["change"] is None
+
+
+def test_the_limit_is_what_sets_most_of_the_time() -> None:
+    def operators(*limits: str | None) -> list[dict[str, Any]]:
+        return [each | {"limit": limit} for each, limit in zip(summary()["operators"], limits, strict=True)]
+
+    before = summary(operators=operators("tensor", "hbm", "stall_link"))
+    after = summary(operators=operators("tensor", "tensor", "stall_link"), total_time_s=9.0)
+    limits = difference(before, after)["limits"]
+    assert [(row["limit"], row["time_s"], row["share"]) for row in limits["before"]] == [
+        ("hbm", 4.0, 0.5),
+        ("tensor", 2.0, 0.25),
+        ("stall_link", 1.0, 0.125),
+        ("between operators", 1.0, 0.125),
+    ]
+    assert limits["after"][0]["limit"] == "tensor"
+    assert [(row["phase"], row["limit_before"], row["limit_after"]) for row in limits["operators"]] == [
+        ("decode", "hbm", "tensor")
+    ]
+    said = " ".join(sentences(difference(before, after)))
+    assert "tensor is the new limit (66.7 % of it), in place of hbm (50.0 %)" in said
+    assert "the run became slower: 8.000 s -> 9.000 s, +12.5%" in said
 
 
 def test_operators_and_what_is_between_add_up_to_the_run() -> None:
@@ -84,9 +141,9 @@ def test_runs_and_their_files_tell_the_same(tmp_path: Path) -> None:
             told.append(opened.summary)
     live, read = difference(*runs), difference(*told)
     assert live == read
-    moved = [row for row in live["operators"] if abs(row["change"]) > 1e-12]
-    assert {row["kind"] for row in moved} == {"all_reduce", "all_gather"}
-    assert all(row["change"] > 0 for row in moved)
+    rows = [row for row in live["operators"] if abs(row["change"]) > 1e-12]
+    assert {row["kind"] for row in rows} == {"all_reduce", "all_gather"}
+    assert all(row["change"] > 0 for row in rows)
     total = next(row for row in live["figures"] if row["name"] == "total_time_s")
     assert sum(row["change"] for row in live["operators"]) == pytest.approx(total["change"])
     energy = next(row for row in live["figures"] if row["name"] == "energy_per_token_j")

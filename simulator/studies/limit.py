@@ -1,0 +1,82 @@
+"""What sets the time of a stretch of work: a part's own work, or what the main parts of the chip waited for.
+
+The same rule for a moment, an operator or a run, so that all of them speak of the same things: a kind of part
+("hbm_channel"), or a reason of waiting during which no part worked ("stall_launch").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from dieshot.simulator.engine.cell import BUSY, IDLE, STALL_MEMORY, STALL_OPERAND, STATES, ComponentSpec
+from dieshot.simulator.studies.account import Done, burning_kinds
+
+LINK = "link"
+BYTE = "byte"
+
+
+class Kinds(NamedTuple):
+    """The kinds of parts of a chip that can work, and their peaks.
+
+    main: the kind whose time is asked after. others: the rest, of which `carriers` move data; link parts are not among
+    these: waiting for them has a name of its own. peak_per_fs: most work of all parts of a kind together.
+    """
+
+    main: str
+    others: tuple[str, ...]
+    carriers: frozenset[str]
+    peak_per_fs: Mapping[str, float]
+
+    def candidates(self, state: int) -> Sequence[str]:
+        """Return the kinds that the main parts may be waiting for in a state; none where the state says it itself."""
+        if state in (IDLE, STALL_OPERAND):
+            return self.others
+        return [kind for kind in self.others if kind in self.carriers] if state == STALL_MEMORY else ()
+
+
+def kinds_of(specs: Sequence[ComponentSpec], main_kind: str) -> Kinds:
+    """Return the kinds of a chip's parts; the first stands in for a main kind that it does not have."""
+    peaks: dict[str, float] = {}
+    for spec in specs:
+        peaks[spec.kind] = peaks.get(spec.kind, 0.0) + spec.peak_amount_per_cycle / spec.clock_period_fs
+    burning = burning_kinds(specs)
+    names = [kind for kind in peaks if kind not in burning]
+    main = main_kind if main_kind in names else names[0]
+    carriers = {spec.kind for spec in specs if spec.amount_unit == BYTE and spec.kind != LINK}
+    return Kinds(main, tuple(kind for kind in names if kind != main), frozenset(carriers), peaks)
+
+
+def limit(kinds: Kinds, done: Done, duration_fs: int) -> str | None:
+    """Return what sets the time of work that took `duration_fs`; None where it took none.
+
+    Of the states of the main parts the longest; waiting for memory or operands, or doing nothing, is put down to the
+    part that was closest to its peak meanwhile.
+    """
+    times = done.cycles[kinds.main]
+    if not duration_fs or not sum(times):
+        return None
+    state = max(range(len(STATES)), key=times.__getitem__)
+    if state == BUSY:
+        return kinds.main
+    utilization = {kind: done.amount[kind] / (kinds.peak_per_fs[kind] * duration_fs) for kind in _peaking(kinds)}
+    return busiest(kinds.candidates(state), utilization) or _waiting(kinds, done, state)
+
+
+def busiest(kinds: Iterable[str], utilization: Mapping[str, float]) -> str | None:
+    """Return the kind that is closest to its peak, the first of equals; None where none works."""
+    working = [kind for kind in kinds if utilization.get(kind, 0.0) > 0]
+    return max(working, key=utilization.__getitem__, default=None)
+
+
+def _peaking(kinds: Kinds) -> list[str]:
+    return [kind for kind in kinds.others if kinds.peak_per_fs[kind] > 0]
+
+
+def _waiting(kinds: Kinds, done: Done, state: int) -> str:
+    """Return the reason of waiting; where the main parts did nothing, what most of the others waited for."""
+    if state != IDLE:
+        return STATES[state]
+    waits = [sum(done.cycles[kind][each] for kind in kinds.others) for each in range(len(STATES))]
+    waits[IDLE] = 0
+    return STATES[max(range(len(STATES)), key=waits.__getitem__)] if any(waits) else STATES[IDLE]
