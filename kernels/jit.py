@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
 
 
-def timing_loop(signature: str) -> Callable[[F], F]:
+def timing_loop(signature: Any) -> Callable[[F], F]:
     """Compile a public loop for one signature; anything else at the call is a TypeError."""
     compiled: Any = njit(signature, **_OPTIONS)
     return cast(Callable[[F], F], compiled)

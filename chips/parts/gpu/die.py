@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import simpy
 
 from dieshot.chips.parts.activity import ActivityLog, Rows
-from dieshot.chips.parts.gpu.cache import FOREVER, L2Cache
-from dieshot.chips.parts.gpu.dispatcher import Dispatcher
+from dieshot.chips.parts.gpu.cache import FIRST_ROWS, L2Cache
 from dieshot.chips.parts.gpu.multiprocessor import Multiprocessors
 from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
-from dieshot.chips.parts.memory.hbm import HbmChannels
-from dieshot.kernels import l2, sm
+from dieshot.chips.parts.memory.hbm import HbmStacks
+from dieshot.kernels import die, sm
+from dieshot.kernels.die_state import Wires
 from dieshot.simulator.engine.cell import Activity
-from dieshot.simulator.engine.port import Port
+from dieshot.simulator.engine.component import Component
 
 N_L2_LINES = 1
+WINDOWS_AN_EVENT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +45,101 @@ def n_components(timing: DieTiming) -> int:
 def run_kernel(timing: DieTiming, kernel: TileKernel, backlog: Rows, record: bool) -> Outcome:
     """Simulate one kernel; `backlog` (pseudo-channels, 2) is what the kernel before left, as in Outcome."""
     env = simpy.Environment()
-    quantum_fs = timing.quantum_fs
-    requests, responses = _round_trip(env, timing.send_fs, quantum_fs)
-    misses, fills = _round_trip(env, timing.lookup_fs, quantum_fs)
-    finished, assignments = _round_trip(env, quantum_fs // 2, quantum_fs)
-    first_l2 = timing.n_sms * sm.N_UNITS
-    sm_log = ActivityLog(first_l2, 0, record)
-    l2_log = ActivityLog(N_L2_LINES, first_l2, record)
-    hbm_log = ActivityLog(timing.hbm.n_pins, first_l2 + N_L2_LINES, record)
-    sms = Multiprocessors(env, timing, kernel, responses, requests, assignments, finished, sm_log, quantum_fs)
-    cache = L2Cache(env, timing, kernel, len(sms.ring), requests, responses, misses, fills, l2_log)
-    dram = HbmChannels(env, timing.hbm, kernel.tile_bytes, misses, fills, hbm_log, backlog)
-    if not kernel.persistent:
-        Dispatcher(env, len(kernel.ctas), sms.n_launched, timing.dispatch_fs, finished, assignments)
-    logs = (sm_log, l2_log, hbm_log)
-    env.run(until=cache.process)
-    end_fs = dram.drain()
-    last_fs = max(int(sms.counts[5]), int(cache.regs[l2.R_LAST_STORE]))
-    duration_fs = -(-(last_fs + timing.drain_fs) // timing.period_fs) * timing.period_fs
-    for log in logs:
-        log.cut(FOREVER)
-    hbm, left = hbm_log.activity().split(duration_fs, hbm_log.first_component, timing.hbm.n_pins)
-    left_fs = np.maximum(end_fs - duration_fs, 0)
-    activity = Activity.joined(sm_log.activity(), l2_log.activity(), hbm)
-    return Outcome(duration_fs, np.stack((left_fs, left), axis=1), activity, _counters(cache, dram))
+    running = Die(env, timing, kernel, backlog, record)
+    env.run(until=running.process)
+    return running.outcome()
 
 
-def _round_trip(env: simpy.Environment, there_fs: int, quantum_fs: int) -> tuple[Port, Port]:
-    """Return ports there and back that take one window in all, so that the parts at both ends stay in step.
+class Die(Component):
+    """SMs, L2, dispatcher and memory stacks in lockstep: in every window each deals with what the others did before it.
 
-    When the SMs' next window begins, the cache and the DRAM behind it have both dealt with the last one.
+    The windows are as long as no part can hear within one of what another did in it; they follow each other in one
+    jitted call, and SimPy sees an event per stretch of them.
     """
-    there_fs = min(there_fs, quantum_fs // 3)
-    return Port(env, there_fs), Port(env, quantum_fs - there_fs)
+
+    def __init__(
+        self, env: simpy.Environment, timing: DieTiming, kernel: TileKernel, backlog: Rows, record: bool
+    ) -> None:
+        first_l2 = timing.n_sms * sm.N_UNITS
+        self.timing = timing
+        self.sms = Multiprocessors(timing, kernel, ActivityLog(first_l2, 0, record))
+        self.cache = L2Cache(timing, kernel, len(self.sms.ring), ActivityLog(N_L2_LINES, first_l2, record))
+        hbm_log = ActivityLog(timing.hbm.n_pins, first_l2 + N_L2_LINES, record)
+        self.stacks = HbmStacks(timing.hbm, kernel.tile_bytes, hbm_log, backlog)
+        self.regs = np.zeros(die.N_REGS, np.int64)
+        self.regs[die.NEXT_CTA] = self.sms.n_launched
+        self.announced_stores, self.announced_misses = np.empty((0, 3), np.int64), np.empty((0, 4), np.int64)
+        self._hold_capacity(2 * FIRST_ROWS)
+        super().__init__(env, "die")
+
+    def _hold_capacity(self, n_rows: int) -> None:
+        """Make room for that many requests, stores and misses under way, those announced before kept."""
+        stores, misses = np.empty((n_rows, 3), np.int64), np.empty((n_rows, 4), np.int64)
+        stores[: len(self.announced_stores)] = self.announced_stores
+        misses[: len(self.announced_misses)] = self.announced_misses
+        self.announced_stores, self.announced_misses = stores, misses
+        self.requests_due = np.empty((n_rows, 5), np.int64)
+        self.orders = np.empty((2, n_rows), np.int64)
+        n_slots = 2 * len(self.sms.finished_rows)
+        self.wires = Wires(
+            self.regs, stores, misses, np.empty((n_slots, 2), np.int64), self.requests_due, np.empty_like(stores),
+            np.empty_like(misses), np.empty((n_slots, 2), np.int64), self.orders,
+        )  # fmt: skip
+
+    def run(self) -> Generator[simpy.Event, Any, None]:
+        """Advance stretch after stretch until the kernel is done."""
+        is_done = False
+        while not is_done:
+            begun = int(self.regs[die.N_WINDOWS])
+            is_done = self.advance(begun + WINDOWS_AN_EVENT)
+            yield self.env.timeout((int(self.regs[die.N_WINDOWS]) - begun) * self.timing.quantum_fs)
+
+    def advance(self, n_windows: int) -> bool:
+        """Advance to the end of the `n_windows`-th window or of the kernel; return whether it is done."""
+        status, stopped = die.NO_ROOM, None
+        while status == die.NO_ROOM:
+            status = die.advance_die(
+                n_windows, self.timing.quantum_fs, self.sms.state(), self.cache.state(), self.stacks.state(), self.wires
+            )
+            if status == die.NO_ROOM:
+                self._flush()
+                at = self.regs[: die.N_FILLS].tolist()
+                if at == stopped:
+                    self._grow(at[die.STEP])
+                stopped = at
+        return bool(status == die.DONE)
+
+    def _flush(self) -> None:
+        """Take all rows out of the logs."""
+        self.sms.flush()
+        self.cache.log.keep(self.cache.log_rows[: int(self.regs[die.CACHE_LOG])])
+        self.stacks.log.keep(self.stacks.log_rows[: int(self.regs[die.MEMORY_LOG])])
+        self.regs[[die.CACHE_LOG, die.MEMORY_LOG]] = 0
+
+    def _grow(self, step: int) -> None:
+        """Make the arrays longer that the next step of a window needs."""
+        if step == die.ACT:
+            self.sms.grow()
+        elif step == die.LOOK_UP:
+            n_rows = 2 * len(self.requests_due)
+            self._hold_capacity(n_rows)
+            self.cache.hold_capacity(n_rows)
+        else:
+            self.stacks.hold_capacity(len(self.stacks.accesses))
+
+    def outcome(self) -> Outcome:
+        """Return what happened, once all is over."""
+        self._flush()
+        timing, hbm_log = self.timing, self.stacks.log
+        last_fs = max(self.sms.last_fs, self.cache.last_store_fs)
+        duration_fs = -(-(last_fs + timing.drain_fs) // timing.period_fs) * timing.period_fs
+        for log in (self.sms.log, self.cache.log, hbm_log):
+            log.cut(die.FOREVER)
+        hbm, left = hbm_log.activity().split(duration_fs, hbm_log.first_component, timing.hbm.n_pins)
+        left_fs = np.maximum(self.stacks.end_fs - duration_fs, 0)
+        activity = Activity.joined(self.sms.log.activity(), self.cache.log.activity(), hbm)
+        counters = self.cache.counters() | self.stacks.counters()
+        return Outcome(duration_fs, np.stack((left_fs, left), axis=1), activity, counters)
 
 
 def background(timing: DieTiming, backlog: Rows, duration_fs: int) -> tuple[Activity, Rows]:
@@ -83,16 +148,6 @@ def background(timing: DieTiming, backlog: Rows, duration_fs: int) -> tuple[Acti
     first = timing.n_sms * sm.N_UNITS + N_L2_LINES
     log = ActivityLog(timing.hbm.n_pins, first, record=True)
     log.begin(backlog)
-    log.cut(FOREVER)
+    log.cut(die.FOREVER)
     activity, left = log.activity().split(duration_fs, first, timing.hbm.n_pins)
     return activity, np.stack((np.maximum(backlog[:, 0] - duration_fs, 0), left), axis=1)
-
-
-def _counters(cache: L2Cache, dram: HbmChannels) -> dict[str, int]:
-    return {
-        "l2_read_bytes": int(cache.regs[l2.R_READ_BYTES]),
-        "l2_write_bytes": int(cache.regs[l2.R_WRITE_BYTES]),
-        "l2_hits": int(cache.regs[l2.R_HITS]),
-        "l2_misses": int(cache.regs[l2.R_MISSES]),
-        "l2_merged": int(cache.regs[l2.R_MERGED]),
-    } | dram.counters()

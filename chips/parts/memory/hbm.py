@@ -15,6 +15,7 @@ from dieshot.chips.parts.memory.dram_channel import ControllerPolicy, DramChanne
 from dieshot.chips.parts.memory.lockstep import burst_cycles, in_lockstep
 from dieshot.kernels import dram
 from dieshot.kernels import dram_stack as stack
+from dieshot.kernels.die_state import Stacks
 from dieshot.kernels.dram_timing import RD, WR
 from dieshot.simulator.engine.cell import ComponentSpec
 from dieshot.simulator.engine.clock import FS_PER_SECOND
@@ -121,22 +122,11 @@ def hbm_design(
     return HbmDesign(in_lockstep(memory), policy, spacing, access_bytes, path_fs, hold_fs)
 
 
-class HbmChannels(Component):
-    """All channels behind the cache; answers reads with the time their last byte is back at the cache."""
+class HbmStacks:
+    """All channels behind a cache; answers reads with the time their last byte is back at the cache."""
 
-    def __init__(
-        self,
-        env: simpy.Environment,
-        design: HbmDesign,
-        tile_bytes: Rows,
-        misses: Port,
-        fills: Port,
-        log: ActivityLog,
-        backlog: Rows,
-    ) -> None:
+    def __init__(self, design: HbmDesign, tile_bytes: Rows, log: ActivityLog, backlog: Rows) -> None:
         self.design = design
-        self.misses = misses
-        self.fills = fills
         self.log = log
         self.channels = DramChannels(design.memory, design.policy)
         ends = np.cumsum(tile_bytes, dtype=np.int64)
@@ -150,10 +140,9 @@ class HbmChannels(Component):
         self.pending = np.empty((0, stack.N_REQUEST), np.int64)
         self.columns = np.empty((3, 0), np.int64)  # is_write, extra, finished of every access
         self.pins = np.zeros((design.n_pins, stack.N_PINS), np.int64)
-        self._hold_capacity(0)
+        self.hold_capacity(0)
         self._begin(backlog)
         self.announced = np.empty((0, 4), np.int64)
-        super().__init__(env, "hbm")
 
     def _begin(self, backlog: Rows) -> None:
         """Spread the refreshes of all channels over the interval, and keep pins busy with what went before."""
@@ -168,7 +157,7 @@ class HbmChannels(Component):
         if self.log.record:
             self.log.begin(backlog)
 
-    def _hold_capacity(self, n_used: int) -> None:
+    def hold_capacity(self, n_used: int) -> None:
         """Make room for accesses and requests beyond the `n_used` first ones, and put it on the free lists."""
         grown = max(FIRST_CAPACITY, 2 * n_used)
         accesses, pending = np.zeros((grown, stack.N_ACCESS), np.int64), np.zeros((grown, stack.N_REQUEST), np.int64)
@@ -185,12 +174,6 @@ class HbmChannels(Component):
         self.columns = columns
         self.fill_rows = np.empty((grown, 2), np.int64)
         self.log_rows = np.empty((4 * grown if self.log.record else 0, 5), np.int64)
-
-    def run(self) -> Generator[simpy.Event, Any, None]:
-        """Serve one batch of misses a window."""
-        while True:
-            misses, until_fs = yield self.misses.receive()
-            self.fills.send(self.serve(self._due(misses, until_fs), until_fs))
 
     def _due(self, misses: Rows, until_fs: int) -> Rows:
         """Return what arrives before `until_fs`, first come first; a store announces its write while it waits for
@@ -210,7 +193,7 @@ class HbmChannels(Component):
         under_way = int(self.queue[:, stack.IN_FLIGHT].sum())
         coming = int((misses[:, 1] // self.design.access_bytes).sum()) + 2 * len(misses)
         while under_way + coming > len(self.accesses):
-            self._hold_capacity(len(self.accesses))
+            self.hold_capacity(len(self.accesses))
         c = self.channels
         counts = stack.advance_stack(
             until_fs, self.log.record, misses, len(misses), self.tile_address, self.design.shape, c.cfg, c.nodes,
@@ -224,8 +207,23 @@ class HbmChannels(Component):
     def drain(self) -> Rows:
         """Carry out all that is under way; return when each pseudo-channel's last data has moved (fs)."""
         self.serve(self._due(np.empty((0, 4), np.int64), FOREVER), FOREVER)
+        return self.end_fs
+
+    @property
+    def end_fs(self) -> Rows:
+        """When each pseudo-channel's last data so far has moved (fs)."""
         end: Rows = self.pins[:, stack.DATA_END] * self.design.tick_fs
         return end
+
+    def state(self) -> Stacks:
+        """Return what the loop of a whole die works on."""
+        c = self.channels
+        return Stacks(
+            self.tile_address, self.design.shape, c.cfg, c.nodes, c.delay, c.hold, c.next_ok, c.acts, c.open_row,
+            c.lists, c.counts, c.chan, c.tally, self.queue, self.accesses, self.columns[0], self.columns[1],
+            self.columns[2], self.pending, self.pins,
+            self.regs, self.log.open, self.fill_rows, self.log_rows,
+        )  # fmt: skip
 
     def counters(self) -> dict[str, int]:
         """Return bytes and row commands since the part was built."""
@@ -238,6 +236,31 @@ class HbmChannels(Component):
             "hbm_row_conflicts": commands["conflicts"],
             "hbm_busiest_channel": int(self.channels.tally[:, [RD, WR]].sum(axis=1).max()),
         }
+
+
+class HbmChannels(HbmStacks, Component):
+    """The stacks as a process of their own, at the other end of ports."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        design: HbmDesign,
+        tile_bytes: Rows,
+        misses: Port,
+        fills: Port,
+        log: ActivityLog,
+        backlog: Rows,
+    ) -> None:
+        self.misses = misses
+        self.fills = fills
+        HbmStacks.__init__(self, design, tile_bytes, log, backlog)
+        Component.__init__(self, env, "hbm")
+
+    def run(self) -> Generator[simpy.Event, Any, None]:
+        """Serve one batch of misses a window."""
+        while True:
+            misses, until_fs = yield self.misses.receive()
+            self.fills.send(self.serve(self._due(misses, until_fs), until_fs))
 
 
 def pin_lines(memory: MemoryParameters, stacks: int, burst_cycles: int) -> list[ComponentSpec]:
