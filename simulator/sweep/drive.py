@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from dieshot.simulator.store.store import FinishedRun, Store
+from dieshot.simulator.store.outcome import FinishedRun
+from dieshot.simulator.store.store import Store
 from dieshot.simulator.sweep.chunking import ChunkSizer
 from dieshot.simulator.sweep.engines.engine import Chunk, Engine, Event, Finished, Lost, Started, Task
 from dieshot.simulator.sweep.progress import Progress, Rate, Tell, UnderWay
@@ -184,7 +185,7 @@ class _Client:
         elif culprit in runs:
             point = runs.pop(culprit)
             self._strikes[culprit] = self._strikes.get(culprit, 0) + 1
-            if self._store.died(culprit, event.reason):
+            if self._store.died(culprit, event.reason, self._points.row(point, None)):
                 self._n["set_aside"] += 1
                 del self._strikes[culprit]
             else:
