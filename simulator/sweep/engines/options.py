@@ -8,7 +8,19 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """workers: how many (None: the engine's own choice); folder: where an engine may keep files of its own."""
+    """workers: how many (None: the engine's own choice); folder: where an engine may keep files of its own.
+
+    address or scheduler_file: where a Dask scheduler is, with the certificates to reach it. partition, time and
+    slurm_options (such as `--mem=4G`): what Slurm is asked for.
+    """
 
     folder: Path
     workers: int | None = None
+    address: str | None = None
+    scheduler_file: Path | None = None
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    partition: str | None = None
+    time: str | None = None
+    slurm_options: tuple[str, ...] = ()

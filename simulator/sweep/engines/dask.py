@@ -1,0 +1,208 @@
+"""The engine on Dask workers: an address or a scheduler file says where they are; each has one thread."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import pickle
+import queue
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from distributed import Client, Future, KilledWorker
+from distributed.security import Security
+
+from dieshot.simulator.errors import one_line
+from dieshot.simulator.studies.point import PointRequest
+from dieshot.simulator.sweep.engines.assignment import Assignment, Placed
+from dieshot.simulator.sweep.engines.dask_worker import TOPIC, carry_out_chunk, identity
+from dieshot.simulator.sweep.engines.engine import Chunk, Engine, EngineLostError, Event
+from dieshot.simulator.sweep.engines.options import EngineOptions
+from dieshot.simulator.sweep.engines.scheduler_address import address_of, security_of
+from dieshot.simulator.sweep.outcome import Outcome, carry_out
+
+CONNECT_S = 10.0
+RETURN_S = 15.0  # how long a scheduler that was there may be away
+MEMBERSHIP = "all"  # the topic in which a scheduler tells who comes and goes
+Function = Callable[[PointRequest, Path | None], Outcome]
+Heard = tuple[str, Any]
+
+
+class Dask(Engine):
+    """Chunks on the workers of a scheduler."""
+
+    chunk_s: ClassVar[tuple[float, float]] = (5.0, 30.0)
+
+    def __init__(self, where: Callable[[], str], security: Security | None, function: Function = carry_out) -> None:
+        self._where, self._security, self._function = where, security, function
+        self._identity = identity()
+        self._assignment = Assignment()
+        self._futures: dict[tuple[int, int], Future[None]] = {}
+        self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        self._told: list[Event] = []
+        self._silenced = _Silence()
+        self._client = self._connect(CONNECT_S)
+
+    @property
+    def n_workers(self) -> int:
+        """Workers that the scheduler has."""
+        return len(self._assignment.workers)
+
+    @property
+    def room(self) -> int:
+        """Two chunks a worker."""
+        return self._assignment.room
+
+    def submit(self, chunk: Chunk) -> None:
+        """Place a chunk on a worker, or keep it until there is one."""
+        self._assignment.take(chunk)
+        self._give_orders()
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        """Hear what workers and scheduler have told."""
+        if self._client.scheduler_comm is not self._connection:
+            self._reconnect()
+        deadline = time.monotonic() + timeout_s
+        while not self._told:
+            try:
+                self._hear(*self._heard.get(timeout=max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                break
+        while not self._heard.empty():
+            self._hear(*self._heard.get())
+        self._give_orders()
+        told, self._told = self._told, []
+        return told
+
+    def stop(self) -> None:
+        """Withdraw all chunks."""
+        self._told += self._assignment.give_back()
+        self._give_orders()
+
+    def close(self) -> None:
+        """Leave the scheduler, which then withdraws what is ours."""
+        self._disconnect()
+        self._silenced.end()
+
+    def _connect(self, timeout_s: float) -> Client:
+        address = self._where()
+        try:
+            client = Client(
+                address, security=self._security, timeout=timeout_s, set_as_default=False, name="dieshot-sweep"
+            )
+        except Exception as error:
+            why = one_line(str(error) or type(error).__name__)
+            raise EngineLostError(f"no Dask scheduler answers at {address}: {why}") from None
+        heard = self._heard = queue.SimpleQueue()
+        client.subscribe_topic(TOPIC, lambda event: heard.put(("worker", event[1])))
+        client.subscribe_topic(MEMBERSHIP, lambda event: heard.put(("scheduler", event[1])))
+        for worker in client.scheduler_info(n_workers=-1)["workers"]:
+            self._assignment.worker_came(worker)
+        # Dask connects again by itself, but the scheduler that it then finds knows nothing of us.
+        self._connection = client.scheduler_comm
+        return client
+
+    def _disconnect(self) -> None:
+        self._futures.clear()
+        try:
+            self._client.close(timeout=2)
+        except Exception:  # whatever it is, it is over
+            logging.getLogger(__name__).debug("closing the client", exc_info=True)
+
+    def _reconnect(self) -> None:
+        """Begin again with a scheduler that went away and may be back, perhaps elsewhere."""
+        self._disconnect()
+        self._told += self._assignment.forget_all()
+        deadline = time.monotonic() + RETURN_S
+        while True:
+            try:
+                self._client = self._connect(2.0)
+                return
+            except EngineLostError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
+
+    def _hear(self, who: str, what: Any) -> None:
+        if who == "worker":
+            self._hear_worker(what)
+        elif who == "scheduler":
+            self._hear_scheduler(what)
+        else:
+            self._hear_future(*what)
+
+    def _hear_worker(self, what: dict[str, Any]) -> None:
+        assignment = self._assignment
+        if "leaving" in what:
+            assignment.worker_leaves(what["leaving"])
+        if what.get("client") != self._client.id:
+            return
+        chunk, attempt = what["name"]
+        name = (int(chunk), int(attempt))
+        if what.get("finished"):
+            run, outcome = what["finished"]
+            self._told += assignment.finished(name, run, pickle.loads(outcome))
+        if what.get("started") is not None:
+            self._told += assignment.started(name, what["started"])
+        if what.get("returned"):
+            self._told += assignment.returned(name)
+
+    def _hear_scheduler(self, what: dict[str, Any]) -> None:
+        action, worker = what.get("action"), what.get("worker")
+        if action == "add-worker" and isinstance(worker, str):
+            self._assignment.worker_came(worker)
+        elif action == "remove-worker" and isinstance(worker, str):
+            reason = None if what.get("expected") else f"worker {worker} died"
+            self._told += self._assignment.worker_gone(worker, reason)
+
+    def _hear_future(self, name: tuple[int, int], status: str, error: BaseException | None) -> None:
+        """A chunk's future has come to its end without the client's doing."""
+        if name not in self._futures:
+            return
+        if status == "finished":
+            self._told += self._assignment.returned(name)
+        elif status == "cancelled":
+            self._reconnect()
+        elif not isinstance(error, KilledWorker):  # of deaths the scheduler tells by itself
+            raise EngineLostError(one_line(str(error) or type(error).__name__))
+
+    def _give_orders(self) -> None:
+        orders = self._assignment.orders()
+        for name in orders.withdrawn:
+            future = self._futures.pop(name, None)
+            if future is not None and not future.done():
+                future.cancel()
+        for placed in orders.placed:
+            self._place(placed)
+
+    def _place(self, placed: Placed) -> None:
+        tasks = [task for task in placed.chunk.tasks if task.run in placed.open]
+        key = f"dieshot-{self._client.id}-{placed.name[0]}-{placed.name[1]}"
+        arguments = (key, self._client.id, self._identity, placed.name, pickle.dumps((self._function, tasks)))
+        future = self._client.submit(carry_out_chunk, *arguments, key=key, workers=[placed.worker], pure=False)
+        self._futures[placed.name] = future
+        future.add_done_callback(functools.partial(_ended, self._heard, placed.name))
+
+
+class _Silence:
+    """Keeps Dask's own messages from the terminal: what matters of them is told in one line."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("distributed")
+        self._level = self._logger.level
+        self._logger.setLevel(logging.CRITICAL + 1)
+
+    def end(self) -> None:
+        self._logger.setLevel(self._level)
+
+
+def open_engine(options: EngineOptions, function: Function = carry_out) -> Engine:
+    """Return the engine for an address or a scheduler file; InputError for one that is not safe to use."""
+    return Dask(functools.partial(address_of, options), security_of(options), function)
+
+
+def _ended(heard: queue.SimpleQueue[Heard], name: tuple[int, int], future: Future[None]) -> None:
+    status = future.status
+    heard.put(("future", (name, status, future.exception() if status == "error" else None)))
