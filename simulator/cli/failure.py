@@ -22,6 +22,8 @@ def report(error: BaseException, debug: bool = False) -> int:
         return _say(_usage_line(error), WRONG_INPUT)
     if _is_input_error(error):
         return _say(str(error), WRONG_INPUT)
+    if isinstance(status := getattr(error, "exit_status", None), int):  # it says all there is to say
+        return _say(str(error), status)
     if debug:
         traceback.print_exception(error)
         return FAILED

@@ -19,6 +19,7 @@ from dieshot.simulator.cli import (
     sensitivity,
     show,
     spectrum,
+    sweep,
     trace,
 )
 from dieshot.simulator.cli import list as listing
@@ -35,6 +36,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "replay": replay.replay,
     "compare": compare.compare,
     "sensitivity": sensitivity.sensitivity,
+    "sweep": sweep.sweep,
     "cycles": cycles.cycles,
     "spectrum": spectrum.spectrum,
     "show": show.show,

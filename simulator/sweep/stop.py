@@ -13,11 +13,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StoppedError(RuntimeError):
-    """A sweep was told to stop and did; the message says how it goes on, `exit_status` what a shell expects."""
+    """A sweep has come to no good end; the message says how it goes on, `exit_status` what a shell expects."""
 
-    def __init__(self, message: str, number: int) -> None:
+    def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)
-        self.exit_status = 128 + number
+        self.exit_status = exit_status
 
 
 class StopNowError(BaseException):

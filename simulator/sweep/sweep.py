@@ -42,6 +42,11 @@ class SweepResult:
     counts: Counts
     wall_s: float
 
+    @property
+    def n_points(self) -> int:
+        """Points of the sweep; several may have one run."""
+        return self.space.n_points
+
     def rows(self, columns: Sequence[str] | None = None) -> pyarrow.Table:
         """Return the rows of runs that have ended, in order of point."""
         from dieshot.simulator.store.question import rows

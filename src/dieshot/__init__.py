@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dieshot.simulator.studies.sensitivity import sensitivity
     from dieshot.simulator.studies.spectrum import spectrum
     from dieshot.simulator.studies.trace import trace
+    from dieshot.simulator.sweep.sweep import sweep
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "run",
     "sensitivity",
     "spectrum",
+    "sweep",
     "trace",
 ]
 
@@ -42,6 +44,7 @@ _HOMES = {
     "run": "dieshot.simulator.studies.run",
     "sensitivity": "dieshot.simulator.studies.sensitivity",
     "spectrum": "dieshot.simulator.studies.spectrum",
+    "sweep": "dieshot.simulator.sweep.sweep",
     "trace": "dieshot.simulator.studies.trace",
 }
 

@@ -1,0 +1,135 @@
+"""`dieshot sweep SWEEP.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dieshot.simulator.cli import option
+from dieshot.simulator.cli.output import print_json, reserved_stdout
+from dieshot.simulator.cli.sweep_progress import SweepProgress
+
+if TYPE_CHECKING:
+    from dieshot.simulator.sweep.sweep import SweepResult
+
+RETRIED = ("failed", "set_aside")
+
+
+def _retried(value: str) -> str:
+    option.refuse_unknown(value, RETRIED, "'--retry'")
+    return value
+
+
+Document = Annotated[
+    str | None, typer.Argument(metavar="SWEEP", help="A sweep document, by file or name (see `dieshot list sweeps`).")
+]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="Where runs are kept and found again.", show_default="NAME.sweep here"),
+]
+EngineName = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes, dask or slurm.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        parser=option.AT_LEAST_1,
+        metavar="N",
+        help="Workers.",
+        show_default="as many as there are processors",
+    ),
+]
+Logs = Annotated[bool, typer.Option("--logs", help="Keep the full log of each run that is carried out, in DIR/logs.")]
+Retry = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--retry",
+        parser=_retried,
+        metavar="failed|set_aside",
+        help="Try the store's failed runs again, or those that killed three workers. Repeatable.",
+    ),
+]
+Status = Annotated[
+    Path | None, typer.Option("--status", metavar="DIR", help="Tell how the store's sweeps stand, and run nothing.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Without a terminal, tell every 30 s how far it is.")]
+
+
+def sweep(
+    document: Document = None,
+    store: StoreFolder = None,
+    engine: EngineName = "processes",
+    workers: Workers = None,
+    logs: Logs = False,
+    retry: Retry = None,
+    status: Status = None,
+    as_json: option.Json = False,
+    quiet: option.Quiet = False,
+    verbose: Verbose = False,
+    debug: option.Debug = False,
+) -> None:
+    """Carry out the runs of a sweep into a store, by several workers; the same command again goes on where it was.
+
+    A run is known by what it follows from (configuration, trace, code) and never computed twice in a store. A run that
+    fails is kept with its error. Results: `dieshot results DIR`.
+    """
+    if status is not None:
+        _tell_status(status, as_json)
+        return
+    if document is None:
+        raise typer.BadParameter("expected a sweep document, or --status DIR", param_hint="SWEEP")
+    with reserved_stdout(), SweepProgress(not quiet, verbose) as progress:
+        from dieshot.simulator.sweep.findings import findings
+
+        result = _carried_out(
+            document, progress, store=store, engine=engine, workers=workers, logs=logs, retry=tuple(retry or ())
+        )
+        found = findings(result)
+    _tell(found, as_json, quiet)
+
+
+def _carried_out(document: str, progress: SweepProgress, **options: Any) -> SweepResult:
+    """Return the sweep's result; StoppedError with its exit status where it ended before its time."""
+    from dieshot.simulator.sweep.engines.engine import EngineLostError
+    from dieshot.simulator.sweep.stop import Stop, StoppedError
+    from dieshot.simulator.sweep.sweep import sweep as carry_out
+
+    with Stop() as stop:
+        try:
+            result = carry_out(document, tell=progress, stop=stop, **options)
+        except EngineLostError as error:
+            again = "what has ended is in the store, the same command again goes on"
+            raise StoppedError(f"{error}; {again}", 1) from error
+    if stop.number is not None and result.counts.open:
+        where = f"{result.counts.final:,} of {result.counts.total:,} runs are in {result.folder}"
+        raise StoppedError(f"stopped; {where}; the same command again goes on", 128 + stop.number)
+    return result
+
+
+def _tell(found: Mapping[str, Any], as_json: bool, quiet: bool) -> None:
+    from dieshot.simulator.sweep.stop import StoppedError
+
+    if as_json:
+        print_json(found)
+    elif not quiet:
+        from dieshot.simulator.cli.sweep_report import print_findings
+
+        print_findings(found)
+    if found["runs"]["total"] and not found["runs"]["done"]:
+        first = found["errors"][0]["error"] if found["errors"] else "see the store"
+        raise StoppedError(f"no run of {found['runs']['total']:,} succeeded: {first}", 1)
+
+
+def _tell_status(folder: Path, as_json: bool) -> None:
+    with reserved_stdout():
+        from dieshot.simulator.sweep.status import sweep_status
+
+        found = sweep_status(folder)
+    if as_json:
+        print_json(found)
+        return
+    from dieshot.simulator.cli.sweep_report import print_status
+
+    print_status(found)
