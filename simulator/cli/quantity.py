@@ -66,6 +66,11 @@ def label(key: str) -> str:
     return key.replace("_", " ")
 
 
+def unit(key: str) -> str | None:
+    """Return the unit that the suffix of a key names, None if it names none."""
+    return next((unit for suffix, unit in _SUFFIX_UNITS if key.endswith(suffix) and key != suffix), None)
+
+
 def text(key: str, value: Any) -> str:
     """Return `value` as text, with the unit that the suffix of `key` names."""
     if isinstance(value, bool) or not isinstance(value, int | float):

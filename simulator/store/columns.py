@@ -67,6 +67,8 @@ def _column(values: Sequence[Value]) -> pyarrow.Array:
     kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return pyarrow.nulls(len(values))
+    if not kinds <= {bool, int, float, str}:
+        raise ValueError("a row with a list or a mapping for a value")
     if kinds == {bool}:
         return pyarrow.array(values, pyarrow.bool_())
     fits = all(-INT64 <= value < INT64 for value in values if type(value) is int) if int in kinds else True

@@ -1,0 +1,175 @@
+"""Rows of results as they leave: a table for people, CSV and JSON with exact figures, a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from dieshot.simulator.cli import quantity
+from dieshot.simulator.errors import one_line
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Cells = tuple[Any, ...]
+MAIN = (
+    "time_to_first_token_s",
+    "time_per_output_token_s",
+    "tokens_per_s_user",
+    "tokens_per_s_system",
+    "energy_per_token_j",
+    "average_power_w",
+    "usd_per_mtoken",
+)
+APART = ("state", "error", "key", "command")
+KINDS = {"int64": "integer", "double": "number", "bool": "boolean", "null": "null"}
+
+
+class Rows:
+    """Rows read once, in batches; `names` in the order of the columns."""
+
+    def __init__(self, schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch]) -> None:
+        self.schema = schema
+        self.names: list[str] = list(schema.names)
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Cells]:
+        for batch in self.batches:
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+    @property
+    def columns(self) -> dict[str, dict[str, str | None]]:
+        """Type and unit of every column."""
+        kinds = ((field.name, KINDS.get(str(field.type), "text")) for field in self.schema)
+        return {name: {"type": kind, "unit": quantity.unit(name)} for name, kind in kinds}
+
+
+def print_csv(rows: Rows, file: IO[str] | None = None) -> int:
+    """Write a heading and the rows; a number as Python reads it back to the last bit, nothing for null."""
+    writer = csv.writer(file or sys.stdout, lineterminator="\n")
+    writer.writerow(rows.names)
+    n = 0
+    for n, cells in enumerate(rows, 1):  # noqa: B007
+        writer.writerow([str(cell).lower() if isinstance(cell, bool) else cell for cell in cells])
+    return n
+
+
+def print_json(rows: Rows, file: IO[str] | None = None) -> int:
+    """Write {columns: {name: {type, unit}}, rows: [{name: value}]}, one row a line; null for what is no JSON."""
+    out = file or sys.stdout
+    out.write(f'{{"columns": {json.dumps(rows.columns)}, "rows": [')
+    n = 0
+    for n, cells in enumerate(rows, 1):
+        values = (None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in cells)
+        row = json.dumps(dict(zip(rows.names, values, strict=True)), allow_nan=False, default=str)
+        out.write(f"{',' if n > 1 else ''}\n{row}")
+    out.write("\n]}\n")
+    return n
+
+
+def write(rows: Rows, file: Path) -> int:
+    """Write the rows to a .csv, .json or .parquet file, in its place only once it is whole; return how many."""
+    with _replacing(file) as unfinished:
+        if file.suffix == ".parquet":
+            return _write_parquet(rows, unfinished)
+        with open(unfinished, "w", encoding="utf-8", newline="") as out:
+            return (print_csv if file.suffix == ".csv" else print_json)(rows, out)
+
+
+def print_table(rows: Rows, most: int | None, everything: bool = False) -> None:
+    """Print what varies as a table, what is the same in all rows on one line, runs without figures at the end.
+
+    most: how many rows at most. everything: all columns, for they were asked for one by one.
+    """
+    from dieshot.simulator.cli.table import columns, console
+
+    out = console()
+    found = [dict(zip(rows.names, cells, strict=True)) for cells in rows]
+    if not found:
+        out.print("no runs have ended that meet this")
+        return
+    shown = found if most is None else found[:most]
+    same, varying, n_others = ([], rows.names, 0) if everything else _sorted_out(rows.names, shown)
+    if same:
+        words = ", ".join(f"{one_line(name)} {_text(name, value)}" for name, value in same)
+        out.print(f"same in all: {words}", markup=False)
+    done = [row for row in shown if everything or row.get("error") is None]
+    failed = [row for row in shown if not everything and row.get("error") is not None]
+    if done:
+        headings = _headings(varying, ["left" if _is_words(done, name) else "right" for name in varying])
+        out.print(columns("", headings, ([_text(name, row[name]) for name in varying] for row in done), dense=True))
+    if failed:
+        asked = [name for name in varying if not _is_figure(name)]
+        headings = _headings([*asked, "error"], ["left"] * (len(asked) + 1))
+        cells = ([*(_text(name, row[name]) for name in asked), one_line(row["error"], 1000)] for row in failed)
+        out.print(columns("failed", headings, cells, dense=True))
+    if len(found) > len(shown):
+        out.print(f"the first {len(shown):,} rows; all: --limit N, --csv, --json or -o FILE", markup=False)
+    if n_others:
+        out.print(f"{n_others} more columns: --select, --csv or --json", markup=False)
+
+
+def _sorted_out(
+    names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[tuple[str, Any]], list[str], int]:
+    """Return what is the same in all rows, the columns to show, what was asked for first, and how many others vary."""
+    able = [name for name in names if name not in APART]
+    varying = [name for name in able if any(row[name] != rows[0][name] for row in rows)] if len(rows) > 1 else able
+    figures = [name for name in MAIN if name in varying]
+    asked = [name for name in varying if not _is_figure(name) and name not in ("sets", "run")]
+    number = [name for name in ("point", "run") if name in varying][:1]
+    chosen = [*number, *asked, *figures]
+    same = [(name, rows[0][name]) for name in able if name not in varying and not _is_figure(name)]
+    n_others = len([name for name in varying if name not in (*chosen, "run", "sets")])
+    return [(name, value) for name, value in same if value not in (None, "")], chosen, n_others
+
+
+def _is_figure(name: str) -> bool:
+    from dieshot.simulator.sweep.objective import BY_KIND
+    from dieshot.simulator.sweep.row import COST, FIGURES
+
+    return name in FIGURES[FIGURES.index("total_time_s") :] or name == COST or BY_KIND.fullmatch(name) is not None
+
+
+def _is_words(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return any(isinstance(row[name], str | bool) for row in rows)
+
+
+def _headings(names: Sequence[str], sides: Sequence[str]) -> dict[str, str]:
+    """Return the words of each name with its side; a path of a parameter, and what would read the same, as it is."""
+    words = [name if "." in name else quantity.label(name) for name in names]
+    shown = (name if words.count(word) > 1 else word for name, word in zip(names, words, strict=True))
+    return {one_line(word, 60): side for word, side in zip(shown, sides, strict=True)}
+
+
+def _text(name: str, value: Any) -> str:
+    return one_line(value, 200) if isinstance(value, str) else quantity.text(name, value)
+
+
+def _write_parquet(rows: Rows, file: Path) -> int:
+    from pyarrow import parquet
+
+    n = 0
+    with parquet.ParquetWriter(file, rows.schema, compression="zstd") as writer:
+        for batch in rows.batches:
+            writer.write_batch(batch)
+            n += batch.num_rows
+    return n
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[Path]:
+    """Hold the name of a new file beside `file`, which takes its place if all goes well."""
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        yield unfinished
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
