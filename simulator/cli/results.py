@@ -84,10 +84,10 @@ def results(
     most = TABLE_ROWS + 1 if is_table and limit is None and pareto is None else limit
     with reserved_stdout():
         from dieshot.simulator.cli.goals import best
-        from dieshot.simulator.store.question import asked
+        from dieshot.simulator.store.question import Question, asked
 
-        question = asked(store, where, select, order, None if pareto else most, sweep)
-    with question as answer:
+        question = Question(where, select, order, None if pareto else most)
+    with asked(store, question, sweep) as answer:
         from dieshot.simulator.cli import rows
 
         found = rows.Rows(answer.schema, answer.batches())
