@@ -123,12 +123,3 @@ def column_of(override: Override) -> str:
     """Return the column of a parameter: its path with the document in front; `fabric` for the choice of links."""
     name = f"{override.target}.{override.path}"
     return FABRIC if name == f"system.{FABRIC}" else name
-
-
-def joined(settings: tuple[Setting, ...]) -> Setting:
-    """Return several settings as one."""
-    return Setting(
-        tuple(pair for each in settings for pair in each.fields),
-        tuple(text for each in settings for text in each.sets),
-        tuple(pair for each in settings for pair in each.row),
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from dieshot.simulator.sweep.option import DRAWING
 from dieshot.simulator.sweep.shape import EXAMPLE, Range, levels_of, read
 
 PATH_ENDS = (".yaml", ".yml", ".json")
-WHOLE = Fraction(1)
+WHOLE = 1.0
 
 
 class FieldReader:

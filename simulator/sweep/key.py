@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from dieshot.simulator.errors import InputError
@@ -24,6 +26,8 @@ KEPT_CHANGES = 1 << 16
 DECISIVE = ("chip", "fabric", "cost", "precision", "kv_precision", "prefill_chunk", "n_chips")
 PARTITION = "partition."
 
+_NUMBER = re.compile(r"\s*([*/]?)\s*([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?)\s*(.*?)\s*")
+
 
 class Change(NamedTuple):
     """An override in its one form: `target.path`, whether it is set or scaled, and to what."""
@@ -39,20 +43,33 @@ class Keys:
 
     def __init__(self) -> None:
         self._contexts: dict[tuple[str, str, tuple[str, ...]], _Context] = {}
+        self._drawn: dict[tuple[str, str, tuple[str, ...]], tuple[_Context, str]] = {}
 
     def __call__(self, request: PointRequest) -> bytes:
         """Return 16 bytes: the same for requests that come to the same run, however they are written.
 
         An option that is left out is taken as what the system or the model has in its place.
         """
-        changes = [(change_of(text), text) for text in request.sets] if request.sets else []
-        decisive = tuple(text for change, text in changes if change.decisive)
-        context = self._contexts.get((request.system, request.model, decisive))
-        if context is None:
-            context = _Context(request.system, request.model, decisive)
-            self._contexts[request.system, request.model, decisive] = context
-        written = repr((context.defaults.filled(request), context.ordered([change for change, _ in changes])))
+        drawn = self._drawn.get((request.system, request.model, request.sets))
+        if drawn is None:
+            drawn = self._draw(request)
+        context, changes = drawn
+        written = f"{context.defaults.filled(request)!r}{changes}"
         return hashlib.sha256(context.digest + written.encode()).digest()[:KEY_BYTES]
+
+    def _draw(self, request: PointRequest) -> tuple[_Context, str]:
+        """Return the context of a request, and its overrides in their one form."""
+        changes = [(change_of(text), text) for text in request.sets]
+        decisive = tuple(text for change, text in changes if change.decisive)
+        name = request.system, request.model, decisive
+        if name not in self._contexts:
+            self._contexts[name] = _Context(*name)
+        context = self._contexts[name]
+        if len(self._drawn) >= KEPT_CHANGES:
+            self._drawn.clear()
+        drawn = context, repr(context.ordered([change for change, _ in changes]))
+        self._drawn[request.system, request.model, request.sets] = drawn
+        return drawn
 
 
 class _Context:
@@ -72,13 +89,14 @@ class _Context:
         """Return changes in an order of their own; values are set before any is scaled, whatever the order."""
         if not changes:
             return ()
-        settings = sorted((each for each in changes if not each.scaling), key=_place)  # stable: the last one counts
+        settings = sorted(
+            (each for each in changes if not each.scaling), key=itemgetter(0)
+        )  # stable: the last one counts
         scalings = [each for each in changes if each.scaling]
-        if not any(self._is_derived(each.place) for each in scalings):
-            scalings.sort(key=_place)  # a value that follows from others is scaled as it is then
-        return tuple(each[:3] for each in (*settings, *scalings))
+        if len(scalings) > 1 and not any(self._is_derived(each.place) for each in scalings):
+            scalings.sort(key=itemgetter(0))  # a value that follows from others is scaled as it is then
+        return tuple(each[:3] for each in settings + scalings)
 
-    @functools.cache  # noqa: B019 - lives as long as its Keys
     def _is_derived(self, place: str) -> bool:
         target, _, path = place.partition(".")
         node: Any = self._documents[target].data if target in self._documents else {}
@@ -108,31 +126,34 @@ def drawn_on(system: str, sets: Sequence[str]) -> dict[str, Document]:
     return found
 
 
-@functools.lru_cache(maxsize=KEPT_CHANGES)
 def change_of(text: str) -> Change:
     """Return the one form of an override; one that cannot be read is as it is written."""
+    left, equals, right = text.partition("=")
+    place, is_decisive = _place_of(left.strip())
+    number = _NUMBER.fullmatch(right) if equals and place else None
+    if number is None:
+        return Change(place or text, "", right.strip(), is_decisive)
+    scaling, digits, unit = number.groups()
+    value = float(digits) if not digits.isdigit() else int(digits)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return Change(place, scaling, f"{value!r}{_unit(unit)}", is_decisive)
+
+
+@functools.lru_cache(maxsize=KEPT_CHANGES)
+def _place_of(left: str) -> tuple[str, bool]:
+    """Return the target and path of an override's left side, "" where it is none, and whether it is decisive."""
     try:
-        override = parse_override(text)
+        override = parse_override(f"{left}=1")
     except InputError:
-        return Change(text, "", "", False)
-    place = f"{override.target}.{override.path}"
+        return "", False
     is_decisive = override.target == "system" and (override.path in DECISIVE or override.path.startswith(PARTITION))
-    if override.number is None:
-        return Change(place, "", override.text, is_decisive)
-    scaling = "" if override.action == "set" else override.action
-    number = override.number
-    if isinstance(number, float) and number.is_integer():
-        number = int(number)
-    return Change(place, scaling, f"{number!r}{_unit(override.unit)}", is_decisive)
+    return f"{override.target}.{override.path}", is_decisive
 
 
-@functools.cache
-def _unit(unit: str | None) -> str:
-    return "" if unit in (None, "1") else f" {normalised(str(unit))}"
-
-
-def _place(change: Change) -> str:
-    return change.place
+@functools.lru_cache(maxsize=KEPT_CHANGES)
+def _unit(unit: str) -> str:
+    return "" if unit in ("", "1") else f" {normalised(unit)}"
 
 
 def plain_content(node: Any) -> Any:

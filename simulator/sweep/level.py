@@ -14,10 +14,9 @@ from dieshot.simulator.params.quantity import exact
 
 Scale = Literal["linear", "log"]
 Number = int | float
-DIGITS = 12  # of a computed value; more would be the noise of floating-point arithmetic
+DIGITS = 12  # of a computed value: more would be noise of the arithmetic, fewer not be taken as whole in base units
 MOST_LEVELS = 10**8
 MOST_WHOLE_LEVELS = 10**6  # of a range of whole numbers that is cut into a number of values
-FINE = 10**9  # a value of so many quanta is taken as a whole number of them, see params.quantity.INTEGER_TOLERANCE
 
 
 class Levels(ABC):
@@ -99,10 +98,10 @@ class Whole(Levels):
 class Continuous(Levels):
     """Any number from `low` to `high`; whole multiples of `quantum` if there is one."""
 
-    low: Fraction
-    high: Fraction
+    low: float
+    high: float
     scale: Scale = "linear"
-    quantum: Fraction | None = None
+    quantum: float | None = None
     n: None = None
 
     def at(self, index: int) -> Number:
@@ -111,7 +110,7 @@ class Continuous(Levels):
 
     def drawn(self, share: float) -> Number:
         """Return the value below which lies a share of all."""
-        low, high = float(self.low), float(self.high)
+        low, high = self.low, self.high
         value = min(high, max(low, short(_between(low, high, share, self.scale))))
         return value if self.quantum is None else quantised(value, self.quantum)
 
@@ -136,7 +135,7 @@ def stepped(low: Number, high: Number, step: Number) -> Levels:
     return Stepped(first, each, n)
 
 
-def spaced(low: Number, high: Number, n: int, scale: Scale, quantum: Fraction | None) -> Levels:
+def spaced(low: Number, high: Number, n: int, scale: Scale, quantum: float | None) -> Levels:
     """Return `n` values from `low` to `high`, both included, with equal differences or (log) ratios."""
     if n > MOST_LEVELS:
         raise InputError(f"{n} values", expected=f"at most {MOST_LEVELS}")
@@ -150,7 +149,7 @@ def spaced(low: Number, high: Number, n: int, scale: Scale, quantum: Fraction | 
     return Listed(tuple(dict.fromkeys(_level(first, last, i, n, scale, quantum) for i in range(n))))
 
 
-def _level(first: Fraction, last: Fraction, index: int, n: int, scale: Scale, quantum: Fraction | None) -> Number:
+def _level(first: Fraction, last: Fraction, index: int, n: int, scale: Scale, quantum: float | None) -> Number:
     if index in (0, n - 1):
         return plain(last if index else first)
     share = Fraction(index, n - 1)
@@ -167,13 +166,12 @@ def _between(low: float, high: float, share: float, scale: Scale) -> float:
     return low * math.exp(math.log(high / low) * share)
 
 
-def quantised(value: Number, quantum: Fraction) -> Number:
-    """Return the whole multiple of a quantum that is nearest; as it is where no number of digits could tell."""
+def quantised(value: Number, quantum: float) -> Number:
+    """Return the whole multiple of a quantum that is nearest, to `DIGITS` digits."""
     if quantum == 1:
         return round(value)
-    if abs(value) > quantum * FINE:
-        return value
-    return plain(round(Fraction(value) / quantum) * quantum)
+    found = short(round(value / quantum) * quantum)
+    return int(found) if found.is_integer() else found
 
 
 def plain(value: Fraction) -> Number:

@@ -5,20 +5,35 @@ from __future__ import annotations
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.sweep.axes import Axes
 from dieshot.simulator.sweep.document import SweepDocument
+from dieshot.simulator.sweep.sample import LatinHypercube, Random
 from dieshot.simulator.sweep.space import Grid, Space, Zipped
 
 
 def space_of(document: SweepDocument) -> Space:
     """Return the points of a sweep; InputError, naming file, line and key, where there can be none.
 
-    A method that learns from results has no space before them: see `search`.
+    A search has no points before it has results, see `search.Search`.
     """
-    axes = Axes(document).read()
+    axes = Axes(document)
     try:
-        if document.method == "grid":
-            return Grid(axes)
-        if document.method == "list":
-            return Zipped(axes)
+        return _space(document, axes)
     except InputError as problem:
-        document.refuse(problem, "method" if "method" in document.lines else "")
-    raise NotImplementedError(document.method)
+        if problem.file is not None:
+            raise
+        key = "samples" if document.options.samples else "method"
+        document.refuse(problem, key if key in document.lines else "")
+
+
+def _space(document: SweepDocument, axes: Axes) -> Space:
+    samples = document.options.samples or 0
+    match document.method:
+        case "grid":
+            return Grid(axes.read())
+        case "list":
+            return Zipped(axes.read())
+        case "random":
+            return Random(axes.read(), samples, document.seed)
+        case "latin_hypercube":
+            return LatinHypercube(axes.read(), samples, document.seed)
+        case _:
+            raise InputError(f"no points of {document.method} yet")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, StrictInt, StrictStr, ValidationError
@@ -68,7 +67,7 @@ def read(shape: type[S], node: Mapping[str, Any]) -> S:
         raise InputError(problem.problem, key=problem.key, expected=expected, nearest=nearest) from None
 
 
-def levels_of(low: Number, high: Number, cut: Cut, drawing: bool, quantum: Fraction | None) -> Levels:
+def levels_of(low: Number, high: Number, cut: Cut, drawing: bool, quantum: float | None) -> Levels:
     """Return the values of a range. drawing: points are drawn from it, so that it need not be cut.
 
     quantum: what values are whole multiples of, None for any. InputError, without place, where it makes no sense.
@@ -87,7 +86,7 @@ def levels_of(low: Number, high: Number, cut: Cut, drawing: bool, quantum: Fract
         return stepped(low, high, 1) if cut.scale == "linear" else Whole(int(low), int(high), cut.scale)
     if not drawing:
         raise InputError("neither a step nor a number of values", expected="step: or number: beside from and to")
-    return Continuous(exact(low), exact(high), cut.scale, quantum)
+    return Continuous(float(low), float(high), cut.scale, quantum)
 
 
 def _check(low: Number, high: Number, cut: Cut) -> None:

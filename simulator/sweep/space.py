@@ -9,7 +9,7 @@ from typing import Any
 
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.point import PointRequest
-from dieshot.simulator.sweep.axis import Axis, Setting, Value, joined
+from dieshot.simulator.sweep.axis import Axis, Setting, Value
 from dieshot.simulator.sweep.key import Keys
 
 MOST_POINTS = 10**8
@@ -125,6 +125,9 @@ def n_of(axis: Axis) -> int:
 
 def request_of(settings: Sequence[Setting]) -> PointRequest:
     """Return the request of a point's settings."""
-    whole = joined(tuple(settings))
-    fields: dict[str, Any] = dict(whole.fields)
-    return PointRequest(**fields, sets=whole.sets)
+    fields: dict[str, Any] = {}
+    sets: tuple[str, ...] = ()
+    for pairs, texts, _ in settings:
+        fields.update(pairs)
+        sets += texts
+    return PointRequest(**fields, sets=sets)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from typing import Any
 
 from dieshot.simulator.errors import InputError
@@ -37,18 +36,18 @@ class Systems:
         spec = self._spec(override)
         return isinstance(spec.quantity, Quantity) if isinstance(spec, LeafSpec) else spec.type is int
 
-    def quantum(self, override: Override, unit: str) -> Fraction | None:
+    def quantum(self, override: Override, unit: str) -> float | None:
         """Return the least that a parameter can differ by, in a unit; None where it can be any number.
 
         InputError where the unit does not fit.
         """
         spec = self._spec(override)
         if isinstance(spec, PlainSpec):
-            return Fraction(1)
+            return 1.0
         if not isinstance(spec.quantity, Quantity):
             raise InputError("words have no range", expected="a list of words")
         scale = spec.quantity.scale(unit or "1")
-        return 1 / scale if spec.quantity.integer else None
+        return float(1 / scale) if spec.quantity.integer else None
 
     def own_range(self, override: Override) -> Leaf:
         """Return the leaf of a parameter that has a range, the same one in all systems; InputError otherwise."""
