@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dieshot.simulator.store import shard
 from dieshot.simulator.store.columns import table, union
+from dieshot.simulator.store.error import damaged
 from dieshot.simulator.store.ledger import ledger_file
 from dieshot.simulator.store.outcome import kept, shapes
 from dieshot.simulator.store.schema import RANGE, State
@@ -69,5 +70,8 @@ def rows_in_ledger(folder: Path, connection: sqlite3.Connection, part: int | Non
     first, stop = (0, 1 << 62) if part is None else (part * RANGE, (part + 1) * RANGE)
     by_shape, rows, tables = shapes(connection, file), kept(connection, file, first, stop), []
     while batch := list(islice(rows, shard.ROWS_AT_ONCE)):
-        tables.append(table(batch, by_shape))
+        try:
+            tables.append(table(batch, by_shape))
+        except (ValueError, KeyError) as error:  # also those of pyarrow
+            raise damaged(file, f"rows {batch[0].run} to {batch[-1].run}: {error}") from error
     return tables

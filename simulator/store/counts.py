@@ -38,9 +38,24 @@ class Counts:
         return self.waiting + self.leased
 
 
-def counts(connection: sqlite3.Connection, sweep: int | None) -> Counts:
-    """Return the counts of a sweep, each of its runs once, or of all runs."""
-    found = _of_all(connection) if sweep is None else _of_sweep(connection, sweep)
+Extent = list[tuple[int, int]]
+
+
+def extent(connection: sqlite3.Connection, sweep: int) -> Extent:
+    """Return how many runs of each range a sweep has, as (range, runs): it changes with the sweep's points only."""
+    return connection.execute(
+        f"""SELECT first_run >> {RANGE_BITS}, sum(points) FROM span WHERE sweep = ? AND fresh = 1
+            GROUP BY 1 ORDER BY 1""",
+        (sweep,),
+    ).fetchall()
+
+
+def counts(connection: sqlite3.Connection, sweep: int | None, known: Extent | None = None) -> Counts:
+    """Return the counts of a sweep, each of its runs once, or of all runs. known: the sweep's extent."""
+    if sweep is None:
+        found = Counter(dict(connection.execute("SELECT state, sum(runs) FROM tally GROUP BY state")))
+    else:
+        found = _of_sweep(connection, sweep, extent(connection, sweep) if known is None else known)
     seconds, first_finish_s, last_finish_s = connection.execute(
         """SELECT coalesce(sum(seconds), 0.0), min(first_finish_s), max(last_finish_s) FROM sweep
            WHERE ?1 IS NULL OR sweep = ?1""",
@@ -56,22 +71,14 @@ def counts(connection: sqlite3.Connection, sweep: int | None) -> Counts:
     )
 
 
-def _of_all(connection: sqlite3.Connection) -> Counter[int]:
-    return Counter(dict(connection.execute("SELECT state, sum(runs) FROM tally GROUP BY state")))
-
-
-def _of_sweep(connection: sqlite3.Connection, sweep: int) -> Counter[int]:
+def _of_sweep(connection: sqlite3.Connection, sweep: int, parts: Extent) -> Counter[int]:
     """Add up ranges of runs that are the sweep's as a whole, and look at each run of the others."""
     found: Counter[int] = Counter()
-    parts = connection.execute(
-        f"""WITH mine AS (SELECT first_run >> {RANGE_BITS} AS part, sum(points) AS runs FROM span
-            WHERE sweep = ? AND fresh = 1 GROUP BY 1)
-            SELECT mine.part, mine.runs = sum(tally.runs) FROM mine JOIN tally USING (part) GROUP BY mine.part""",
-        (sweep,),
-    ).fetchall()
-    for part, whole in parts:
-        of_part = "SELECT state, runs FROM tally WHERE part = ?1" if whole else _PARTLY
-        for state, runs in connection.execute(of_part, (part,) if whole else (part, sweep)):
+    for part, n in parts:
+        tally = connection.execute("SELECT state, runs FROM tally WHERE part = ?", (part,)).fetchall()
+        if n != sum(runs for _, runs in tally):
+            tally = connection.execute(_PARTLY, (part, sweep)).fetchall()
+        for state, runs in tally:
             found[state] += runs
     return found
 

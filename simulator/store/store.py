@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from dieshot.simulator.errors import InputError, one_line
 from dieshot.simulator.store import compact, ledger, points, shard
-from dieshot.simulator.store.counts import Counts, counts
+from dieshot.simulator.store.counts import Counts, Extent, counts, extent
 from dieshot.simulator.store.error import told
 from dieshot.simulator.store.lock import Lock
 from dieshot.simulator.store.outcome import FinishedRun, Row, Shapes
@@ -44,6 +44,7 @@ class Store:
         self._connection = connection
         self._shapes = Shapes(connection)
         self._lowest: dict[int, int] = {}  # by sweep: no run below waits
+        self._extents: dict[int, Extent] = {}
         self._at_work: int | None = None
 
     @classmethod
@@ -109,6 +110,7 @@ class Store:
         finally:
             self._tidy()
         self._lowest.pop(sweep, None)
+        self._extents.pop(sweep, None)
 
     def sweep_of(self, name: str) -> int:
         """Return the number of the last sweep of a name."""
@@ -216,7 +218,9 @@ class Store:
     def counts(self, sweep: int | None = None) -> Counts:
         """Return how many runs are in which state, of a sweep or of the store."""
         with self._asking() as connection:
-            return counts(connection, sweep)
+            if sweep is not None and sweep not in self._extents:
+                self._extents[sweep] = extent(connection, sweep)
+            return counts(connection, sweep, None if sweep is None else self._extents[sweep])
 
     def compact(self) -> None:
         """Move rows to Parquet, by ranges of runs that have all ended; the last range once no run is open at all."""
@@ -225,6 +229,7 @@ class Store:
         for part in parts:
             with told(self._file):
                 compact.move(self.folder, self._connection, self._writing, part)
+            self._work_off()
 
     def rows(self, sweep: int | None = None, columns: Sequence[str] | None = None) -> pyarrow.Table:
         """Return the rows of runs that have ended: of a sweep by point, each with its run's, or of the store by run."""
