@@ -16,6 +16,7 @@ Scale = Literal["linear", "log"]
 Number = int | float
 DIGITS = 12  # of a computed value: more would be noise of the arithmetic, fewer not be taken as whole in base units
 MOST_LEVELS = 10**8
+BELOW_ONE = math.nextafter(1.0, 0.0)  # the largest share
 MOST_WHOLE_LEVELS = 10**6  # of a range of whole numbers that is cut into a number of values
 
 

@@ -92,9 +92,12 @@ class ParameterReader:
             leaf = self._systems.own_range(override)
             assert leaf.range is not None
             (low, high), unit = leaf.range, _shown(leaf.unit)
+            quantum = self._systems.quantum(override, unit)
+            if quantum == 1:
+                low, high = math.ceil(low), math.floor(high)
         else:
             low, high, unit = shape.low, shape.high, _shown(shape.unit)
-        quantum = self._systems.quantum(override, unit)
+            quantum = self._systems.quantum(override, unit)
         return ParameterAxis(column, levels_of(low, high, shape, self._drawing, quantum), unit)
 
     def _factor_axis(self, column: str, node: Any) -> ParameterAxis:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.sweep.axes import Axes
 from dieshot.simulator.sweep.document import SweepDocument
+from dieshot.simulator.sweep.indices import sensitivity_space
 from dieshot.simulator.sweep.sample import LatinHypercube, Random
 from dieshot.simulator.sweep.space import Grid, Space, Zipped
 
@@ -35,5 +36,7 @@ def _space(document: SweepDocument, axes: Axes) -> Space:
             return Random(axes.read(), samples, document.seed)
         case "latin_hypercube":
             return LatinHypercube(axes.read(), samples, document.seed)
+        case "sensitivity":
+            return sensitivity_space(document, axes)
         case _:
-            raise InputError(f"no points of {document.method} yet")
+            raise ValueError(f"a {document.method} has no points before it has results")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.sweep.axis import Axis, Setting
+from dieshot.simulator.sweep.level import BELOW_ONE
 from dieshot.simulator.sweep.space import Space
 
 BLOCK_POINTS = 4096
@@ -26,12 +27,16 @@ class Drawn(Space):
         super().__init__(axes, n_points)
         self._seed = seed
         self._shares = functools.lru_cache(maxsize=BLOCKS_KEPT)(self._block)
+        self._fixed = [axis.at(0) if axis.n == 1 else None for axis in axes]
 
     def settings(self, index: int) -> tuple[Setting, ...]:
         """Return the settings of a point, one for each axis."""
         block, row = divmod(index, BLOCK_POINTS)
         shares = self._shares(block)[row]
-        return tuple(axis.drawn(share) for axis, share in zip(self.axes, shares, strict=True))
+        return tuple(
+            axis.drawn(share) if fixed is None else fixed
+            for axis, fixed, share in zip(self.axes, self._fixed, shares, strict=True)
+        )
 
     @abstractmethod
     def _block(self, block: int) -> list[list[float]]:
@@ -73,7 +78,7 @@ class LatinHypercube(Drawn):
         points = slice(block * BLOCK_POINTS, (block + 1) * BLOCK_POINTS)
         picked = np.stack([slices[points] for slices in self._slices], axis=1)
         drawn = (picked + within[: len(picked)]) / self.n_points
-        found: list[list[float]] = np.minimum(drawn, np.nextafter(1.0, 0.0)).tolist()
+        found: list[list[float]] = np.minimum(drawn, BELOW_ONE).tolist()
         return found
 
 

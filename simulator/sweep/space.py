@@ -99,6 +99,18 @@ class Zipped(Space):
         return tuple(place.at(index if place.n > 1 else 0) for place in self._places)
 
 
+class Listing(Space):
+    """Points by their settings."""
+
+    def __init__(self, axes: Sequence[Axis], points: Sequence[tuple[Setting, ...]]) -> None:
+        super().__init__(axes, len(points))
+        self._points = tuple(points)
+
+    def settings(self, index: int) -> tuple[Setting, ...]:
+        """Return the settings of a point, one for each axis."""
+        return self._points[index]
+
+
 class _Kept:
     """An axis that remembers its settings where they are few."""
 
