@@ -383,6 +383,50 @@ def visit(
 
 
 @inlined
+def soonest_column(
+    ch: int, cfg: Rows, nodes: Rows, next_ok: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows, is_write: Rows
+) -> int:  # fmt: skip
+    """Return the first tick at which a column command of a request that is here could be ready; FAR where none."""
+    soonest = FAR
+    for turn in range(2):
+        which = OPENING if turn == 0 else (WRITES if chan[ch, WRITE_MODE] else READS)
+        if turn == 1 and cfg[REFRESH] == ALL_BANK and chan[ch, DUE] > 0:
+            break
+        for k in range(counts[ch, which]):
+            bank = lists[ch, which, BANK_ID, k]
+            if open_row[ch, bank] == lists[ch, which, ROW, k]:
+                command = WR if is_write[lists[ch, which, ITEM, k]] else RD
+                soonest = min(soonest, ready_at(ch, bank, command, nodes, next_ok))
+    return soonest
+
+
+@inlined
+def soonest_row(ch: int, nodes: Rows, next_ok: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows) -> int:
+    """Return the first tick at which a row command for a request that is here could be ready; FAR where none."""
+    soonest = FAR
+    which = WRITES if chan[ch, WRITE_MODE] else READS
+    for k in range(counts[ch, which]):
+        bank = lists[ch, which, BANK_ID, k]
+        opened = open_row[ch, bank]
+        if opened != lists[ch, which, ROW, k]:
+            command = ACT if opened == CLOSED else PRE
+            soonest = min(soonest, ready_at(ch, bank, command, nodes, next_ok))
+    return soonest
+
+
+@inlined
+def look_ahead(
+    now: int, ch: int, cfg: Rows, nodes: Rows, next_ok: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows,
+    is_write: Rows
+) -> None:  # fmt: skip
+    """After a visit, let a channel that would look again at once look when there may be something to do."""
+    if chan[ch, COL_WAKE] <= now:
+        chan[ch, COL_WAKE] = soonest_column(ch, cfg, nodes, next_ok, open_row, lists, counts, chan, is_write)
+    if chan[ch, ROW_WAKE] <= now and chan[ch, DUE] == 0:
+        chan[ch, ROW_WAKE] = soonest_row(ch, nodes, next_ok, open_row, lists, counts, chan)
+
+
+@inlined
 def accept(
     now: int, item: int, ch: int, which: int, bank: int, row: int, nodes: Rows, next_ok: Rows, open_row: Rows,
     lists: Rows, counts: Rows, chan: Rows

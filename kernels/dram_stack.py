@@ -10,6 +10,7 @@ from dieshot.kernels.dram import (
     READ_DEPTH,
     WRITE_DEPTH,
     accept,
+    look_ahead,
     next_visit,
     should_turn,
     visit,
@@ -248,6 +249,7 @@ def advance_stack(
                 n_refreshes = tally[ch, REFAB]
                 served = visit(now, ch, cfg, nodes, delay, hold, next_ok, acts, open_row, lists, counts, chan, tally,
                                finished, is_write, extra)  # fmt: skip
+                look_ahead(now, ch, cfg, nodes, next_ok, open_row, lists, counts, chan, is_write)
                 if served > 0:
                     k = served - 1
                     line = ch * n_pseudo + accesses[k, BANK] // shape[PSEUDO_BANKS]

@@ -10,6 +10,7 @@ import numpy as np
 from dieshot.chips.mapping.gpu.ahead import RegionStart
 from dieshot.chips.mapping.gpu.lower import Choice, kernel_choices, region_key
 from dieshot.chips.mapping.gpu.machine import GpuMachine
+from dieshot.chips.mapping.gpu.race import fastest
 from dieshot.chips.parts.gpu.die import run_kernel
 from dieshot.chips.parts.gpu.tile_kernel import DieTiming
 from dieshot.simulator.engine.decisions import Decisions
@@ -33,7 +34,7 @@ class Library:
         if key not in self._chosen:
             choices = kernel_choices(self.machine, operator, resident_bytes)
             if not self._remembered(key, choices):
-                self._keep(key, choices, [duration_fs(self.timing, choice) for choice in choices])
+                self._keep(key, choices, fastest(self.timing, choices))
         return self._chosen[key]
 
     def choose_ahead(self, starts: Iterable[RegionStart], processes: int) -> None:
@@ -51,7 +52,8 @@ class Library:
         tasks = [choice for choices in alternatives.values() for choice in choices]
         times_fs = iter(map_in_workers(partial(duration_fs, self.timing), tasks, processes))
         for key, choices in alternatives.items():
-            self._keep(key, choices, [next(times_fs) for _ in choices])
+            taken_fs = [next(times_fs) for _ in choices]
+            self._keep(key, choices, taken_fs.index(min(taken_fs)))
 
     def _remembered(self, key: Hashable, choices: Sequence[Choice]) -> bool:
         """Whether there is nothing to choose, or the choice is known."""
@@ -60,8 +62,7 @@ class Library:
             self._chosen[key] = choices[choice]
         return choice is not None
 
-    def _keep(self, key: Hashable, choices: Sequence[Choice], times_fs: Sequence[int]) -> None:
-        choice = times_fs.index(min(times_fs))
+    def _keep(self, key: Hashable, choices: Sequence[Choice], choice: int) -> None:
         self._chosen[key] = choices[choice]
         self._decisions.put(key, choice)
 

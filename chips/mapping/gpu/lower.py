@@ -70,10 +70,11 @@ def _gemm(machine: GpuMachine, operator: Operator, resident_bytes: int) -> list[
         output_bytes_per_element=DTYPE_BYTES[operator.output_dtype],
         resident_x_bytes=resident_bytes,
     )
-    return [_gemm_kernels(machine, shape, tiling) for tiling in gemm_tiling.candidates(machine, shape)]
+    return [gemm_kernels(machine, shape, tiling) for tiling in gemm_tiling.candidates(machine, shape)]
 
 
-def _gemm_kernels(machine: GpuMachine, shape: gemm_tiling.GemmShape, tiling: gemm_tiling.GemmTiling) -> Choice:
+def gemm_kernels(machine: GpuMachine, shape: gemm_tiling.GemmShape, tiling: gemm_tiling.GemmTiling) -> Choice:
+    """Return the kernels of a tiling: of the parts of K, and what adds them up where there are several."""
     main = gemm.build(machine, shape, tiling)
     if tiling.split == 1:
         return [main]

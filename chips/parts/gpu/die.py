@@ -15,6 +15,7 @@ from dieshot.chips.parts.gpu.multiprocessor import Multiprocessors
 from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
 from dieshot.chips.parts.memory.hbm import HbmStacks
 from dieshot.kernels import die, sm
+from dieshot.kernels.die_bound import least_end
 from dieshot.kernels.die_state import Wires
 from dieshot.simulator.engine.cell import Activity
 from dieshot.simulator.engine.component import Component
@@ -45,32 +46,50 @@ def n_components(timing: DieTiming) -> int:
 def run_kernel(timing: DieTiming, kernel: TileKernel, backlog: Rows, record: bool) -> Outcome:
     """Simulate one kernel; `backlog` (pseudo-channels, 2) is what the kernel before left, as in Outcome."""
     env = simpy.Environment()
-    running = Die(env, timing, kernel, backlog, record)
-    env.run(until=running.process)
+    running = Die(timing, kernel, backlog, record)
+    env.run(until=DieProcess(env, running).process)
     return running.outcome()
 
 
-class Die(Component):
+class DieProcess(Component):
+    """A die at work; SimPy sees an event per stretch of windows."""
+
+    def __init__(self, env: simpy.Environment, die_: Die) -> None:
+        self.die = die_
+        super().__init__(env, "die")
+
+    def run(self) -> Generator[simpy.Event, Any, None]:
+        """Advance stretch after stretch until the kernel is done."""
+        while not self.die.is_done:
+            before_fs = self.die.now_fs
+            self.die.advance(WINDOWS_AN_EVENT)
+            yield self.env.timeout(self.die.now_fs - before_fs)
+
+
+class Die:
     """SMs, L2, dispatcher and memory stacks in lockstep: in every window each deals with what the others did before it.
 
     The windows are as long as no part can hear within one of what another did in it; they follow each other in one
-    jitted call, and SimPy sees an event per stretch of them.
+    jitted call.
     """
 
-    def __init__(
-        self, env: simpy.Environment, timing: DieTiming, kernel: TileKernel, backlog: Rows, record: bool
-    ) -> None:
+    def __init__(self, timing: DieTiming, kernel: TileKernel, backlog: Rows, record: bool) -> None:
         first_l2 = timing.n_sms * sm.N_UNITS
         self.timing = timing
         self.sms = Multiprocessors(timing, kernel, ActivityLog(first_l2, 0, record))
         self.cache = L2Cache(timing, kernel, len(self.sms.ring), ActivityLog(N_L2_LINES, first_l2, record))
         hbm_log = ActivityLog(timing.hbm.n_pins, first_l2 + N_L2_LINES, record)
         self.stacks = HbmStacks(timing.hbm, kernel.tile_bytes, hbm_log, backlog)
+        self.is_done = False
         self.regs = np.zeros(die.N_REGS, np.int64)
         self.regs[die.NEXT_CTA] = self.sms.n_launched
         self.announced_stores, self.announced_misses = np.empty((0, 3), np.int64), np.empty((0, 4), np.int64)
         self._hold_capacity(2 * FIRST_ROWS)
-        super().__init__(env, "die")
+
+    @property
+    def now_fs(self) -> int:
+        """The end of the last window."""
+        return int(self.regs[die.N_WINDOWS]) * self.timing.quantum_fs
 
     def _hold_capacity(self, n_rows: int) -> None:
         """Make room for that many requests, stores and misses under way, those announced before kept."""
@@ -86,20 +105,13 @@ class Die(Component):
             np.empty_like(misses), np.empty((n_slots, 2), np.int64), self.orders,
         )  # fmt: skip
 
-    def run(self) -> Generator[simpy.Event, Any, None]:
-        """Advance stretch after stretch until the kernel is done."""
-        is_done = False
-        while not is_done:
-            begun = int(self.regs[die.N_WINDOWS])
-            is_done = self.advance(begun + WINDOWS_AN_EVENT)
-            yield self.env.timeout((int(self.regs[die.N_WINDOWS]) - begun) * self.timing.quantum_fs)
-
-    def advance(self, n_windows: int) -> bool:
-        """Advance to the end of the `n_windows`-th window or of the kernel; return whether it is done."""
+    def advance(self, n_windows: int) -> None:
+        """Advance by that many windows, or to the end of the kernel."""
+        last = int(self.regs[die.N_WINDOWS]) + n_windows
         status, stopped = die.NO_ROOM, None
         while status == die.NO_ROOM:
             status = die.advance_die(
-                n_windows, self.timing.quantum_fs, self.sms.state(), self.cache.state(), self.stacks.state(), self.wires
+                last, self.timing.quantum_fs, self.sms.state(), self.cache.state(), self.stacks.state(), self.wires
             )
             if status == die.NO_ROOM:
                 self._flush()
@@ -107,7 +119,7 @@ class Die(Component):
                 if at == stopped:
                     self._grow(at[die.STEP])
                 stopped = at
-        return bool(status == die.DONE)
+        self.is_done = bool(status == die.DONE)
 
     def _flush(self) -> None:
         """Take all rows out of the logs."""
@@ -127,12 +139,21 @@ class Die(Component):
         else:
             self.stacks.hold_capacity(len(self.stacks.accesses))
 
+    def _duration_fs(self, last_fs: int) -> int:
+        return -(-(last_fs + self.timing.drain_fs) // self.timing.period_fs) * self.timing.period_fs
+
+    def least_duration_fs(self) -> int:
+        """Return a duration that the kernel will not come in under; its own once it is done."""
+        if self.is_done:
+            return self._duration_fs(max(self.sms.last_fs, self.cache.last_store_fs))
+        later, totals = self.sms.left_to_do
+        return self._duration_fs(int(least_end(self.now_fs, self.sms.state(), self.cache.state(), later, totals)))
+
     def outcome(self) -> Outcome:
         """Return what happened, once all is over."""
         self._flush()
         timing, hbm_log = self.timing, self.stacks.log
-        last_fs = max(self.sms.last_fs, self.cache.last_store_fs)
-        duration_fs = -(-(last_fs + timing.drain_fs) // timing.period_fs) * timing.period_fs
+        duration_fs = self._duration_fs(max(self.sms.last_fs, self.cache.last_store_fs))
         for log in (self.sms.log, self.cache.log, hbm_log):
             log.cut(die.FOREVER)
         hbm, left = hbm_log.activity().split(duration_fs, hbm_log.first_component, timing.hbm.n_pins)

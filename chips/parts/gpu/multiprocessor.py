@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
-from dieshot.chips.parts.activity import ActivityLog
+from dieshot.chips.parts.activity import ActivityLog, Rows
 from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
 from dieshot.kernels import die, sm
+from dieshot.kernels.die_bound import AFTER_FS, BYTES, N_TOTALS, TRANSFERS
 from dieshot.kernels.die_state import Sms
 
 LAUNCH_SPREAD_ROWS = 4096
+MIB = 1 << 20
 BLIND_ROWS = 8  # of a log that nobody writes
 
 
@@ -66,6 +70,29 @@ class Multiprocessors:
     def last_fs(self) -> int:
         """When the last CTA so far was done."""
         return int(self.counts[5])
+
+    @functools.cached_property
+    def left_to_do(self) -> tuple[Rows, Rows]:
+        """What CTAs bring, as kernels/die_bound.py wants it: `later` and `totals`."""
+        c, kind = self.kernel.classes, self.kernel.ctas[:, sm.K_CLASS]
+        tensor_fs = c[:, sm.C_TENSOR1] + c[:, sm.C_TENSOR2]
+        group_fs = c[:, sm.C_STEPS] * (tensor_fs + c[:, sm.C_SIMT]) + c[:, sm.C_EPILOGUE]
+        work = np.stack((c[:, sm.C_STEPS] * tensor_fs, group_fs), axis=1)[kind]
+        later = np.zeros_like(work)
+        if self.kernel.persistent:
+            rounds = -(-len(work) // self.n_slots)
+            padded = np.zeros((rounds * self.n_slots, 2), np.int64)
+            padded[: len(work)] = work
+            from_here = np.cumsum(padded.reshape(rounds, -1, 2)[::-1], axis=0)[::-1].reshape(-1, 2)
+            later = np.ascontiguousarray(from_here[: len(work)] - work)
+        stored = int(c[:, sm.C_STORE].min())
+        after_fs = self.timing.send_fs + self.timing.lookup_fs + stored * self.timing.l2_fs_per_mib // MIB
+        read = (c[:, sm.C_STEPS] - 1) * c[:, sm.C_READ] + c[:, sm.C_READ_LAST] + c[:, sm.C_ONCE]
+        moved = int((read + c[:, sm.C_STORE] * self.kernel.n_groups)[kind].sum())
+        transfers = int((c[:, sm.C_STEPS] + self.kernel.n_groups)[kind].sum())
+        totals = np.zeros(N_TOTALS, np.int64)
+        totals[[BYTES, TRANSFERS, AFTER_FS]] = moved, transfers, after_fs if stored else 0
+        return later, totals
 
     def state(self) -> Sms:
         """Return what the timing loop works on."""
