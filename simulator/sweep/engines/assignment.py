@@ -71,7 +71,8 @@ class Assignment:
 
     def worker_came(self, worker: str) -> None:
         """A worker takes chunks from now on."""
-        self._lines.setdefault(worker, [])
+        if worker not in self._leaving:
+            self._lines.setdefault(worker, [])
 
     def worker_leaves(self, worker: str) -> None:
         """A worker ends after the run that it is at: what it has not begun goes elsewhere."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import logging
 import pickle
 import queue
 import time
@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 from distributed import Client, Future, KilledWorker
 from distributed.security import Security
 
-from dieshot.simulator.errors import one_line
+from dieshot.simulator.errors import InputError, one_line
 from dieshot.simulator.studies.point import PointRequest
 from dieshot.simulator.sweep.engines.assignment import Assignment, Placed
+from dieshot.simulator.sweep.engines.dask_client import connect, disconnect, silence, workers_of
 from dieshot.simulator.sweep.engines.dask_worker import TOPIC, carry_out_chunk, identity
 from dieshot.simulator.sweep.engines.engine import Chunk, Engine, EngineLostError, Event
 from dieshot.simulator.sweep.engines.options import EngineOptions
@@ -25,6 +26,7 @@ from dieshot.simulator.sweep.outcome import Outcome, carry_out
 
 CONNECT_S = 10.0
 RETURN_S = 15.0  # how long a scheduler that was there may be away
+ROLL_CALL_S = 10.0
 MEMBERSHIP = "all"  # the topic in which a scheduler tells who comes and goes
 Function = Callable[[PointRequest, Path | None], Outcome]
 Heard = tuple[str, Any]
@@ -42,8 +44,13 @@ class Dask(Engine):
         self._futures: dict[tuple[int, int], Future[None]] = {}
         self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self._told: list[Event] = []
-        self._silenced = _Silence()
-        self._client = self._connect(CONNECT_S)
+        self._kept = contextlib.ExitStack()
+        self._kept.enter_context(silence())
+        try:
+            self._client = self._connect(CONNECT_S)
+        except BaseException:
+            self._kept.close()
+            raise
 
     @property
     def n_workers(self) -> int:
@@ -62,7 +69,7 @@ class Dask(Engine):
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         """Hear what workers and scheduler have told."""
-        if self._client.scheduler_comm is not self._connection:
+        if self._client.scheduler_comm is not self._connection or not self._is_up_to_date():
             self._reconnect()
         deadline = time.monotonic() + timeout_s
         while not self._told:
@@ -83,44 +90,56 @@ class Dask(Engine):
 
     def close(self) -> None:
         """Leave the scheduler, which then withdraws what is ours."""
-        self._disconnect()
-        self._silenced.end()
+        self._leave()
+
+    def shut_down(self) -> None:
+        """Leave the scheduler and have it end, and its workers."""
+        self._leave(shut_down=True)
+
+    def _leave(self, *, shut_down: bool = False) -> None:
+        self._futures.clear()
+        disconnect(self._client, shut_down=shut_down)
+        self._kept.close()
 
     def _connect(self, timeout_s: float) -> Client:
-        address = self._where()
-        try:
-            client = Client(
-                address, security=self._security, timeout=timeout_s, set_as_default=False, name="dieshot-sweep"
-            )
-        except Exception as error:
-            why = one_line(str(error) or type(error).__name__)
-            raise EngineLostError(f"no Dask scheduler answers at {address}: {why}") from None
+        client = connect(self._where(), self._security, timeout_s)
         heard = self._heard = queue.SimpleQueue()
         client.subscribe_topic(TOPIC, lambda event: heard.put(("worker", event[1])))
         client.subscribe_topic(MEMBERSHIP, lambda event: heard.put(("scheduler", event[1])))
-        for worker in client.scheduler_info(n_workers=-1)["workers"]:
-            self._assignment.worker_came(worker)
+        self._roll_call(client)
         # Dask connects again by itself, but the scheduler that it then finds knows nothing of us.
         self._connection = client.scheduler_comm
         return client
 
-    def _disconnect(self) -> None:
-        self._futures.clear()
-        try:
-            self._client.close(timeout=2)
-        except Exception:  # whatever it is, it is over
-            logging.getLogger(__name__).debug("closing the client", exc_info=True)
+    def _roll_call(self, client: Client) -> None:
+        """Ask who is there, should a message have been missed."""
+        self._called_s = time.monotonic()
+        present = workers_of(client, RETURN_S)
+        for worker in present:
+            self._assignment.worker_came(worker)
+        for worker in set(self._assignment.workers) - set(present):
+            self._told += self._assignment.worker_gone(worker, f"worker {worker} died")
+
+    def _is_up_to_date(self) -> bool:
+        """Call the roll from time to time; return whether the scheduler has answered."""
+        if time.monotonic() > self._called_s + ROLL_CALL_S:
+            try:
+                self._roll_call(self._client)
+            except EngineLostError:
+                return False
+        return True
 
     def _reconnect(self) -> None:
         """Begin again with a scheduler that went away and may be back, perhaps elsewhere."""
-        self._disconnect()
+        self._futures.clear()
+        disconnect(self._client)
         self._told += self._assignment.forget_all()
         deadline = time.monotonic() + RETURN_S
         while True:
             try:
                 self._client = self._connect(2.0)
                 return
-            except EngineLostError:
+            except (EngineLostError, InputError):  # the file of a scheduler that is not back yet
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.2)
@@ -184,18 +203,6 @@ class Dask(Engine):
         future = self._client.submit(carry_out_chunk, *arguments, key=key, workers=[placed.worker], pure=False)
         self._futures[placed.name] = future
         future.add_done_callback(functools.partial(_ended, self._heard, placed.name))
-
-
-class _Silence:
-    """Keeps Dask's own messages from the terminal: what matters of them is told in one line."""
-
-    def __init__(self) -> None:
-        self._logger = logging.getLogger("distributed")
-        self._level = self._logger.level
-        self._logger.setLevel(logging.CRITICAL + 1)
-
-    def end(self) -> None:
-        self._logger.setLevel(self._level)
 
 
 def open_engine(options: EngineOptions, function: Function = carry_out) -> Engine:

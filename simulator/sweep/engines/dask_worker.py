@@ -21,8 +21,8 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.worker import Worker
 
 from dieshot import __version__
-from dieshot.simulator.engine.decisions import code_digest
 from dieshot.simulator.studies.point import PointRequest
+from dieshot.simulator.sweep.code import code_digest
 from dieshot.simulator.sweep.engines.engine import Task
 from dieshot.simulator.sweep.outcome import Outcome
 
@@ -38,7 +38,7 @@ class UnfitWorkerError(RuntimeError):
 
 def identity() -> str:
     """Return which dieshot this is: results of another are not to be mixed with ours."""
-    return f"dieshot {__version__} with code {code_digest()[:16]}"
+    return f"dieshot {__version__} with code {code_digest().hex()[:16]}"
 
 
 def carry_out_chunk(key: str, client: str, client_identity: str, name: tuple[int, int], payload: bytes) -> None:

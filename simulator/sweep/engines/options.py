@@ -10,7 +10,8 @@ from pathlib import Path
 class EngineOptions:
     """workers: how many (None: the engine's own choice); folder: where an engine may keep files of its own.
 
-    address or scheduler_file: where a Dask scheduler is, with the certificates to reach it. partition, time and
+    address or scheduler_file: where a Dask scheduler is, with the certificates to reach it. interface: the network
+    interface of our own cluster; cluster_folder: a folder that its nodes see, too. partition, time and
     slurm_options (such as `--mem=4G`): what Slurm is asked for.
     """
 
@@ -21,6 +22,8 @@ class EngineOptions:
     tls_ca: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    interface: str | None = None
+    cluster_folder: Path | None = None
     partition: str | None = None
     time: str | None = None
     slurm_options: tuple[str, ...] = ()
