@@ -50,8 +50,6 @@ def _of_sqlite(error: sqlite3.Error, file: Path) -> Exception:
         return StoreError(f"{one_line(file)}: cannot be written, disk full? ({one_line(error)}); nothing is lost")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(f"{one_line(file)}: {one_line(error)}")
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
-        return damaged(file, str(error))
     return error
 
 

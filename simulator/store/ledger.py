@@ -68,6 +68,19 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, how: str = "IMMEDIATE") -> Iterator[None]:
+    """Do what is done inside wholly or not at all."""
+    try:
+        connection.execute(f"BEGIN {how}")
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # on a full disk SQLite has rolled it back before
+            connection.execute("ROLLBACK")
+        raise
+
+
 def finish(connection: sqlite3.Connection) -> None:
     """Close a writer's connection and leave one plain file behind, if no reader holds on to the log."""
     with contextlib.suppress(sqlite3.Error):
@@ -100,12 +113,11 @@ def _is_blank(connection: sqlite3.Connection) -> bool:
 
 
 def _make(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    for table in TABLES:
-        connection.execute(table)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
+    with transaction(connection):
+        for table in TABLES:
+            connection.execute(table)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _refuse_foreign(connection: sqlite3.Connection, file: Path) -> None:

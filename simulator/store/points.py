@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 
+from dieshot.simulator.store.ledger import transaction
 from dieshot.simulator.store.schema import KEY_BYTES, KEY_INDEX, RANGE, RANGE_BITS, State
 
 Span = tuple[int, int, int, int]  # first point, first run, points, fresh
@@ -15,9 +16,8 @@ def take_in(connection: sqlite3.Connection, keys: Iterable[bytes], digest: hashl
     """Put keys into a table of their own outside the ledger, add them to the digest, return how many there are."""
     connection.execute("DROP TABLE IF EXISTS temp.incoming")
     connection.execute("CREATE TEMP TABLE incoming (point INTEGER PRIMARY KEY, key BLOB NOT NULL)")
-    connection.execute("BEGIN")
-    connection.executemany("INSERT INTO incoming VALUES (?, ?)", enumerate(_checked(keys, digest), first_point))
-    connection.execute("COMMIT")
+    with transaction(connection, "DEFERRED"):  # it does not touch the ledger, however long the keys take
+        connection.executemany("INSERT INTO incoming VALUES (?, ?)", enumerate(_checked(keys, digest), first_point))
     return int(connection.execute("SELECT count(*) FROM incoming").fetchone()[0])
 
 

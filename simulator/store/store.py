@@ -15,6 +15,7 @@ from dieshot.simulator.errors import InputError, one_line
 from dieshot.simulator.store import compact, ledger, points, shard
 from dieshot.simulator.store.counts import Counts, Extent, counts, extent
 from dieshot.simulator.store.error import told
+from dieshot.simulator.store.ledger import transaction
 from dieshot.simulator.store.lock import Lock
 from dieshot.simulator.store.outcome import FinishedRun, Row, Shapes
 from dieshot.simulator.store.schema import DEATHS_MOST, State
@@ -258,13 +259,10 @@ class Store:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with told(self._file):
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
-                self._connection.execute("COMMIT")
+                with transaction(self._connection):
+                    yield self._connection
             except BaseException:
                 self._shapes.forget()
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
                 raise
 
     def _end(self, connection: sqlite3.Connection, finished: FinishedRun, state: State) -> bool:
