@@ -54,7 +54,7 @@ ALLOWED = {
         ),
         {"numpy", "typer", "rich"},
     ),
-    "simulator/report": ((f"{OWN}report.",), {"matplotlib"}),
+    "simulator/report": ((f"{OWN}report.", ERRORS), {"matplotlib"}),
     "chips": (
         ("dieshot.chips.", f"{OWN}engine.", f"{OWN}params.", "dieshot.kernels.", "dieshot.traces.", ERRORS),
         {"numpy", "simpy", "networkx"},
