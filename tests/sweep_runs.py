@@ -18,6 +18,7 @@ from dieshot.simulator.sweep.row import Row
 
 EXITS, KILLED, FAILS, RAISES, HOLDS_MEMORY, SLEEPS = 13, 17, 19, 23, 29, 31
 SLEEP_S = 0.4
+BUSY_S = 0.2
 HELD_BYTES = 64 << 20
 held: list[bytearray] = []
 
@@ -45,10 +46,12 @@ def harmful(request: PointRequest, log: Path | None = None) -> Outcome:
     return quick(request, log)
 
 
-def tell_process(request: PointRequest, log: Path | None = None) -> Outcome:
-    """Return the worker's process id, after a while."""
-    time.sleep(0.02)
-    return Outcome({"worker": os.getpid()}, None, 0.02)
+def busy(request: PointRequest, log: Path | None = None) -> Outcome:
+    """Keep a processor busy for BUSY_S of its time."""
+    started_s, stop_s = time.perf_counter(), time.process_time() + BUSY_S
+    while time.process_time() < stop_s:
+        sum(range(1000))
+    return Outcome({"square": request.batch**2}, None, time.perf_counter() - started_s)
 
 
 def interrupted(request: PointRequest, log: Path | None = None) -> Outcome:

@@ -15,7 +15,8 @@ from dieshot.simulator.sweep.progress import Progress, Rate, Tell, UnderWay
 from dieshot.simulator.sweep.row import Row
 from dieshot.simulator.sweep.stop import Stop
 
-WRITE_S = 0.25  # what has ended is kept within this time, and a run that took as long at once
+WRITE_S = 0.25  # what has ended is kept within this time, a run that took as long at once
+WRITE_SHARE = 0.02  # of the time may go into keeping runs; what has ended is kept sooner where that is enough
 MOST_ROWS = 2000  # kept in one transaction
 READ_AHEAD = 4096  # runs; what the client holds does not grow with the sweep
 TELL_S = 0.2
@@ -68,7 +69,7 @@ class _Client:
         self._flight: dict[int, dict[int, int]] = {}  # chunk: {run: point}
         self._under_way: dict[int, UnderWay] = {}
         self._rows: list[FinishedRun] = []
-        self._due_s = self._told_s = 0.0
+        self._due_s = self._told_s = self._next_write_s = 0.0
         self._n_not_compact = 0
 
     def work(self) -> None:
@@ -167,7 +168,7 @@ class _Client:
         outcome = event.outcome
         row = self._points.row(point, outcome.figures)
         now_s = time.monotonic()
-        due_s = now_s + (0.0 if outcome.seconds >= WRITE_S else WRITE_S)
+        due_s = now_s if outcome.seconds >= WRITE_S else max(now_s, self._next_write_s)
         self._due_s = min(due_s, self._due_s) if self._rows else due_s
         self._rows.append(FinishedRun(event.run, row, outcome.error, outcome.seconds))
         self._n["done" if outcome.error is None else "failed"] += 1
@@ -198,8 +199,11 @@ class _Client:
 
     def _keep(self) -> None:
         """Write what has ended, if it is time."""
-        if self._rows and (time.monotonic() >= self._due_s or len(self._rows) >= MOST_ROWS):
+        started_s = time.monotonic()
+        if self._rows and (started_s >= self._due_s or len(self._rows) >= MOST_ROWS):
             self._store.finish(self._rows)
+            ended_s = time.monotonic()
+            self._next_write_s = ended_s + min(WRITE_S, (ended_s - started_s) / WRITE_SHARE)
             self._n_not_compact += len(self._rows)
             self._rows = []
             if self._n_not_compact >= COMPACT_RUNS:
