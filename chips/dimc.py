@@ -7,6 +7,7 @@ other. Where the model does not fit into the cores' SRAM it lies in the card's D
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar
 
 from dieshot.chips.mapping.dimc.account import components, counters, energies
 from dieshot.chips.mapping.dimc.lower import note_rows, operator_key, refuse, steps_of, stored_bytes
@@ -18,7 +19,7 @@ from dieshot.chips.parts.dimc.die import ProgramRun, run_program
 from dieshot.chips.parts.dimc.program import Exchange, Step
 from dieshot.kernels.collective import MIB
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
-from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome
+from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome, Resource
 from dieshot.simulator.engine.clock import transfer_fs
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
@@ -39,6 +40,29 @@ class Dimc(FusingChip[str]):
     collectives_inside = True
     pipelines_users = True
     main_kind = "array"
+    resources: ClassVar[Mapping[str, Resource]] = {
+        "DRAM": Resource(("dram_channel", "stall_refresh"), ("chip.dram.pin_rate=*{}",)),
+        "memory latency": Resource(("stall_memory",), ("chip.dram.idle_latency=/{}",)),
+        "arrays": Resource(("array",), ("chip.array.select=/{}", "chip.array.align=/{}")),
+        "tile selection": Resource(("select",)),
+        "SIMD": Resource(("simd",), ("chip.simd.lanes=*{}", "chip.simd.overhead=/{}")),
+        "network on chip": Resource(
+            ("noc", "reduce"), ("chip.noc.port=*{}", "chip.noc.hop=/{}", "chip.noc.crossing=/{}")
+        ),
+        "links": Resource(
+            ("d2d", "link", "stall_link"),
+            (
+                "chip.d2d.rate=*{}",
+                "chip.d2d.latency=/{}",
+                "chip.cards.bridge.rate=*{}",
+                "chip.cards.bridge.hop_latency=/{}",
+                "chip.cards.nic.rate=*{}",
+                "chip.cards.nic.hop_latency=/{}",
+                "chip.cards.send=/{}",
+            ),
+        ),
+        "control": Resource(("control", "stall_launch", "idle"), ("chip.control.operator=/{}",)),
+    }
 
     def __init__(self, parameters: DimcParameters) -> None:
         check_feasible(parameters)

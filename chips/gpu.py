@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
 from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, chase_latency_fs, hbm_design, pin_lines
 from dieshot.kernels.sm import N_UNITS
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import Chip, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import MATRIX_FORMATS, Chip, OperatorOutcome, Resource, UnsupportedError
 from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.machine import StepLike
@@ -45,6 +46,24 @@ class Gpu(Chip[GpuState]):
     """One GPU; cells are kept by their key, so that equal regions are simulated once."""
 
     Parameters = GpuParameters
+    resources: ClassVar[Mapping[str, Resource]] = {
+        "HBM": Resource(("hbm_channel", "stall_refresh"), ("chip.hbm.pin_rate=*{}",)),
+        "L2": Resource(("l2",), ("chip.l2.read_bandwidth=*{}",)),
+        "memory latency": Resource(("stall_memory",)),
+        "matrix units": Resource(("tensor",), tuple(f"chip.sm.mac_rate.{each}=*{{}}" for each in MATRIX_FORMATS)),
+        "SIMT units": Resource(("simt",), ("chip.sm.fma_rate=*{}", "chip.sm.transcendental_rate=*{}")),
+        "copy units": Resource(("copy",), ("chip.sm.ingress_bandwidth=*{}",)),
+        "launch": Resource(
+            ("stall_launch", "idle"),
+            (
+                "chip.launch.latency=/{}",
+                "chip.launch.matrix_prologue=/{}",
+                "chip.launch.attention_prologue=/{}",
+                "chip.launch.drain=/{}",
+                "chip.launch.dispatch_latency=/{}",
+            ),
+        ),
+    }
 
     def __init__(self, parameters: GpuParameters) -> None:
         check_feasible(parameters)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from dieshot.chips.mapping.model_rom.account import components, counters, energies, joined_key, with_waits
 from dieshot.chips.mapping.model_rom.lower import Lowering, positions
@@ -18,7 +18,7 @@ from dieshot.chips.parameters.model_rom import ModelRomParameters, check_feasibl
 from dieshot.chips.parameters.power import watts
 from dieshot.chips.parts.model_rom.block import run_token
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome, Resource, UnsupportedError
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.fusing import FusingChip
@@ -42,6 +42,32 @@ class ModelRom(FusingChip[str]):
     pipelines_users = True
     head_apart = True
     main_kind = "rom"
+    resources: ClassVar[Mapping[str, Resource]] = {
+        "ROM arrays": Resource(
+            ("rom", "products"),
+            (
+                "chip.rom.columns=*{}",
+                "chip.transistors.per_lane=/{}",
+                "chip.rom.product=/{}",
+                "chip.rom.broadcast=/{}",
+                "chip.rom.read=/{}",
+            ),
+        ),
+        "embedding table": Resource(("table",), ("chip.rom.table_row=*{}", "chip.rom.table_latency=/{}")),
+        "vector unit": Resource(
+            ("vector",),
+            (
+                "chip.vector.rate=*{}",
+                "chip.vector.transcendental_rate=*{}",
+                "chip.vector.latency=/{}",
+                "chip.vector.transcendental_latency=/{}",
+                "chip.vector.reduce=/{}",
+            ),
+        ),
+        "attention unit": Resource(("attention",), ("chip.attention.mac_rate=*{}", "chip.attention.latency=/{}")),
+        "SRAM": Resource(("sram",), ("chip.sram.latency=/{}",)),
+        "bus": Resource(("bus",), ("chip.bus.width=*{}", "chip.bus.latency=/{}", "chip.bus.loop=/{}")),
+    }
 
     def __init__(self, parameters: ModelRomParameters, n_parts: int = 1) -> None:
         check_feasible(parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from dieshot.chips.mapping.photonic.lower import joined, operator_key, plans, refuse, useful_macs
 from dieshot.chips.mapping.photonic.machine import PhotonicMachine, Plan
@@ -18,7 +18,7 @@ from dieshot.chips.parts.photonic.link_budget import effective_bits
 from dieshot.chips.parts.photonic.log import N_CORE, N_SHARED, OPTICS, cut_repeating
 from dieshot.chips.parts.photonic.timing import timing_of
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import OperatorOutcome
+from dieshot.simulator.engine.chip import OperatorOutcome, Resource
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import StepLike
@@ -37,6 +37,22 @@ class Photonic(FusingChip[str]):
 
     Parameters = PhotonicParameters
     main_kind = "optics"
+    resources: ClassVar[Mapping[str, Resource]] = {
+        "optical core": Resource(("optics", "input_dac", "adc"), ("chip.inputs.rate=*{}", "chip.detectors.rate=*{}")),
+        "weight writing": Resource(("weight_dac",), ("chip.weights.rate=*{}", "chip.weights.settle=/{}")),
+        "host memory": Resource(
+            ("host_link", "host_memory", "stall_memory"),
+            ("chip.host.link=*{}", "chip.host.latency=/{}", "chip.host.memory.timings.tCK=/{}"),
+        ),
+        "accumulators": Resource(("accumulator",), ("chip.accumulator.rate=*{}", "chip.accumulator.latency=/{}")),
+        "vector unit": Resource(
+            ("vector",), ("chip.vector.rate=*{}", "chip.vector.transcendental_rate=*{}", "chip.vector.overhead=/{}")
+        ),
+        "SRAM": Resource(("sram",), ("chip.sram.bandwidth=*{}",)),
+        "program": Resource(
+            ("stall_launch", "sequencer", "idle"), ("chip.program.region=/{}", "chip.program.operator=/{}")
+        ),
+    }
 
     def __init__(self, parameters: PhotonicParameters) -> None:
         check_feasible(parameters)

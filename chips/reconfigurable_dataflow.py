@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from dieshot.chips.mapping.dataflow.lower import Lowering, successors
 from dieshot.chips.mapping.dataflow.machine import DataflowMachine
@@ -26,7 +27,7 @@ from dieshot.chips.parts.links.fabric_choice import choose_fabric
 from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
 from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
-from dieshot.simulator.engine.chip import OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import MATRIX_FORMATS, OperatorOutcome, Resource, UnsupportedError
 from dieshot.simulator.engine.clock import transfer_fs
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import Fabric, LocalCosts
@@ -46,6 +47,19 @@ class ReconfigurableDataflow(FusingChip[Handover]):
     collectives_inside = True
     pads_shards = True
     main_kind = "pcu"
+    resources: ClassVar[Mapping[str, Resource]] = {
+        "HBM": Resource(("hbm_channel", "stall_refresh"), ("chip.hbm.pin_rate=*{}",)),
+        "DDR": Resource(("ddr_channel",), ("chip.ddr.memory.timings.tCK=/{}",)),
+        "memory latency": Resource(("stall_memory",), ("chip.hbm.idle_latency=/{}",)),
+        "PCUs": Resource(
+            ("pcu",), (*(f"chip.pcu.mac_rate.{each}=*{{}}" for each in MATRIX_FORMATS), "chip.pcu.reduction=/{}")
+        ),
+        "SIMD": Resource(("simd",), ("chip.pcu.tail_rate=*{}",)),
+        "PMUs": Resource(("pmu",), ("chip.pmu.read=*{}", "chip.pmu.write=*{}", "chip.pmu.access=/{}")),
+        "mesh": Resource(("mesh",), ("chip.mesh.width=*{}", "chip.mesh.hop=/{}", "chip.mesh.die_crossing=/{}")),
+        "address units": Resource(("agcu", "stall_credit"), ("chip.agcu.window=*{}", "chip.agcu.credit=/{}")),
+        "program": Resource(("stall_launch", "idle"), ("chip.program.start=/{}",)),
+    }
 
     def __init__(self, parameters: ReconfigurableDataflowParameters) -> None:
         check_feasible(parameters)

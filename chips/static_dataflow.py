@@ -8,6 +8,7 @@ what the schedule leaves idle is idle.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar
 
 from dieshot.chips.mapping.static.compile import Compiler
 from dieshot.chips.mapping.static.machine import StaticMachine, machine_of
@@ -19,7 +20,7 @@ from dieshot.chips.parts.static.die import run_program
 from dieshot.chips.parts.static.log import Lines, cut_program
 from dieshot.chips.parts.static.part import ScheduleViolation
 from dieshot.simulator.engine.cell import Cell, ComponentSpec
-from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import MATRIX_FORMATS, InfeasibleError, OperatorOutcome, Resource, UnsupportedError
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.fusing import FusingChip
 from dieshot.simulator.engine.machine import StepLike
@@ -39,6 +40,16 @@ class StaticDataflow(FusingChip[str]):
     """
 
     Parameters = StaticDataflowParameters
+    resources: ClassVar[Mapping[str, Resource]] = {
+        "MXM": Resource(
+            ("tensor",), (*(f"chip.mxm.mac_rate.{each}=*{{}}" for each in MATRIX_FORMATS), "chip.mxm.latency=/{}")
+        ),
+        "VXM": Resource(("vector",), ("chip.vxm.simple_latency=/{}", "chip.vxm.transcendental_latency=/{}")),
+        "SXM": Resource(("permute",), ("chip.sxm.latency=/{}",)),
+        "MEM": Resource(("sram",), ("chip.mem.read_latency=/{}", "chip.mem.write_latency=/{}")),
+        "weight installation": Resource(("install",)),
+        "streams": Resource(("stream",), ("chip.streams.superlane_skew=/{}",)),
+    }
     collectives_inside = True
     pipelines_users = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from dieshot.chips.mapping.systolic.lower import joined, operator_key, plans, refuse, useful_macs
 from dieshot.chips.mapping.systolic.machine import Plan, SystolicMachine, issued_macs
@@ -16,7 +17,7 @@ from dieshot.chips.parts.memory.hbm import MIB, HbmDesign, hbm_design, pin_lines
 from dieshot.chips.parts.systolic.core_program import DmaTiming, SystolicTiming
 from dieshot.chips.parts.systolic.die import DMA, MXU, N_LINES, SEQUENCER, VECTOR, VMEM, ProgramRun, run_program
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import OperatorOutcome
+from dieshot.simulator.engine.chip import MATRIX_FORMATS, OperatorOutcome, Resource
 from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
@@ -36,6 +37,28 @@ class Systolic(FusingChip[SystolicState]):
     Parameters = SystolicParameters
     pads_shards = True
     main_kind = "mxu"
+    resources: ClassVar[Mapping[str, Resource]] = {
+        "HBM": Resource(("hbm_channel", "stall_refresh"), ("chip.hbm.pin_rate=*{}",)),
+        "memory latency": Resource(("stall_memory",), ("chip.hbm.idle_latency=/{}",)),
+        "MXU": Resource(
+            ("mxu",), (*(f"chip.mxu.mac_rate.{each}=*{{}}" for each in MATRIX_FORMATS), "chip.mxu.weight_load=*{}")
+        ),
+        "vector unit": Resource(
+            ("vector",), ("chip.vector.rate=*{}", "chip.vector.transcendental_rate=*{}", "chip.vector.overhead=/{}")
+        ),
+        "VMEM": Resource(("vmem",), ("chip.vmem.bandwidth=*{}", "chip.vmem.access=/{}")),
+        "DMA": Resource(("dma",), ("chip.dma.engine_bandwidth=*{}", "chip.dma.overhead=/{}")),
+        "program": Resource(
+            ("stall_launch", "sequencer", "idle"),
+            (
+                "chip.program.region=/{}",
+                "chip.program.operator=/{}",
+                "chip.program.attention=/{}",
+                "chip.program.drain=/{}",
+                "chip.attention.block=/{}",
+            ),
+        ),
+    }
 
     def __init__(self, parameters: SystolicParameters) -> None:
         check_feasible(parameters)

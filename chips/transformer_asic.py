@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from dieshot.chips.mapping.transformer_asic.lower import (
     Segment,
@@ -33,7 +34,7 @@ from dieshot.chips.parts.transformer_asic.die import (
 )
 from dieshot.chips.parts.transformer_asic.program import GROUP, MACS, UNIT_NAMES, DieTiming
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import OperatorOutcome
+from dieshot.simulator.engine.chip import OperatorOutcome, Resource
 from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.cut import cut
 from dieshot.simulator.engine.fabric import LocalCosts
@@ -57,6 +58,24 @@ class TransformerAsic(FusingChip[AsicState]):
 
     Parameters = TransformerAsicParameters
     main_kind = "array"
+    resources: ClassVar[Mapping[str, Resource]] = {
+        "HBM": Resource(("hbm_channel", "stall_refresh"), ("chip.hbm.pin_rate=*{}",)),
+        "memory latency": Resource(("stall_memory",), ("chip.hbm.idle_latency=/{}",)),
+        "arrays": Resource(("array",), ("chip.array.weight_load=*{}", "chip.array.depth=/{}")),
+        "fixed units": Resource(
+            UNIT_NAMES,
+            (
+                *(f"chip.units.{unit}.rate=*{{}}" for unit in UNIT_NAMES),
+                *(f"chip.units.{unit}.latency=/{{}}" for unit in UNIT_NAMES),
+            ),
+        ),
+        "SRAM": Resource(("sram",), ("chip.sram.bandwidth=*{}", "chip.sram.access=/{}")),
+        "DMA": Resource(("dma",), ("chip.dma.engine_bandwidth=*{}", "chip.dma.overhead=/{}")),
+        "program": Resource(
+            ("stall_launch", "sequencer"),
+            ("chip.program.region=/{}", "chip.program.group=/{}", "chip.program.drain=/{}"),
+        ),
+    }
 
     def __init__(self, parameters: TransformerAsicParameters) -> None:
         check_feasible(parameters)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import simpy
@@ -22,7 +22,7 @@ from dieshot.chips.parts.wafer.line_timing import Memo, line_parameters, n_colou
 from dieshot.chips.parts.wafer.pe_region import PeRegion
 from dieshot.chips.parts.wafer.sample import SAMPLES, WAVELET_BYTES, RegionLog
 from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import InfeasibleError, OperatorOutcome, UnsupportedError
+from dieshot.simulator.engine.chip import MATRIX_FORMATS, InfeasibleError, OperatorOutcome, Resource, UnsupportedError
 from dieshot.simulator.engine.clock import Clock
 from dieshot.simulator.engine.fabric import LocalCosts
 from dieshot.simulator.engine.fusing import FusingChip
@@ -46,6 +46,20 @@ class Wafer(FusingChip[WaferState]):
     """One wafer, or of one divided into regions what a stage gets; cells are kept by operators and state."""
 
     Parameters = WaferParameters
+    resources: ClassVar[Mapping[str, Resource]] = {
+        "PEs": Resource(
+            ("tensor", "table_tensor", "vector", "sram"),
+            (
+                *(f"chip.pe.mac_rate.{each}=*{{}}" for each in MATRIX_FORMATS),
+                "chip.pe.vector_rate=*{}",
+                "chip.pe.read_bandwidth=*{}",
+                "chip.pe.write_bandwidth=*{}",
+            ),
+        ),
+        "mesh": Resource(
+            ("mesh", "stall_link", "stall_credit"), ("chip.router.wavelet=*{}", "chip.router.ramp_latency=/{}")
+        ),
+    }
     divisible = True
     pipelines_users = True
 

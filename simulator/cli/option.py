@@ -165,6 +165,17 @@ AgainstRun = Annotated[
         show_default="the file replayed, if anything is changed",
     ),
 ]
+CriticalPath = Annotated[
+    bool,
+    typer.Option("--critical-path", help="Print the chain of operators and resources that sets the time."),
+]
+IfFaster = Annotated[
+    bool,
+    typer.Option(
+        "--if-faster/--no-if-faster",
+        help="With --critical-path, also simulate the run with each resource on it made far faster.",
+    ),
+]
 Processes = Annotated[
     int, typer.Option("--processes", parser=AT_LEAST_1, metavar="N", help="Processes to simulate with.")
 ]

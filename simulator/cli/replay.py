@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dieshot.simulator.cli import option
+from dieshot.simulator.cli.critical_path import path_of, path_record, print_path
 from dieshot.simulator.cli.output import destination, reserved_stdout, short_name
 from dieshot.simulator.cli.progress import ProgressBar
 
@@ -26,6 +27,8 @@ def replay(
     pipeline_parallel: option.PipelineParallel = None,
     micro_batches: option.MicroBatches = None,
     against: option.AgainstRun = None,
+    critical_path: option.CriticalPath = False,
+    if_faster: option.IfFaster = True,
     output: option.Output = None,
     no_log: option.NoLog = False,
     compression: option.CompressionOption = "gzip",
@@ -57,9 +60,12 @@ def replay(
             processes=processes,
             progress=progress,
         )
+        path = path_of(result, if_faster, processes, progress) if critical_path else None
     from dieshot.simulator.cli.difference import answer_told
 
-    answer_told(result.summary, other.told(result.summary) if other else None, target, as_json, quiet)
+    told = other.told(result.summary) if other else None
+    answer_told(dict(result.summary) | path_record(path), told, target, as_json, quiet)
+    print_path(path, as_json, quiet)
 
 
 def _default_name(source: Path, system: str | None) -> str:

@@ -3,6 +3,7 @@
 from functools import partial
 
 from dieshot.simulator.cli import option
+from dieshot.simulator.cli.critical_path import path_of, path_record, print_path
 from dieshot.simulator.cli.output import destination, reserved_stdout, short_name
 from dieshot.simulator.cli.progress import ProgressBar
 
@@ -20,6 +21,8 @@ def run(
     micro_batches: option.MicroBatches = None,
     sets: option.Sets = None,
     against: option.Against = None,
+    critical_path: option.CriticalPath = False,
+    if_faster: option.IfFaster = True,
     seed: option.Seed = 0,
     routing: option.Routing = "balanced",
     sparsity: option.Sparsity = "dense",
@@ -65,11 +68,14 @@ def run(
         # first, so that what is wrong with it is told before a file is written
         other = simulate(sets=(*changes, *against), output=None) if against else None
         result = simulate(sets=changes, output=target)
+        path = path_of(result, if_faster, processes, progress) if critical_path else None
+    summary = dict(result.summary) | path_record(path)
     if other is None:
         from dieshot.simulator.cli.summary import answer
 
-        answer(result.summary, target, as_json, quiet)
+        answer(summary, target, as_json, quiet)
     else:
         from dieshot.simulator.cli.difference import answer_against
 
-        answer_against(result.summary, other.summary, against or (), target, as_json, quiet)
+        answer_against(summary, other.summary, against or (), target, as_json, quiet)
+    print_path(path, as_json, quiet)

@@ -28,6 +28,19 @@ class InfeasibleError(ValueError):
         self.expected = expected
 
 
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Something that a run's time can be due to, and how to make it far faster.
+
+    of: the kinds of parts whose work it is, and the reasons of waiting ("stall_launch") that it removes. faster:
+    overrides in which {} stands for the factor, such as "chip.hbm.pin_rate=*{}"; those of parameters that a chip does
+    not have are left out.
+    """
+
+    of: tuple[str, ...]
+    faster: tuple[str, ...] = ()
+
+
 State = TypeVar("State", bound=Hashable)
 
 
@@ -65,6 +78,10 @@ TRANSFORMER_KINDS = frozenset(
 )
 
 
+# Number formats that chips may multiply; a resource's overrides of those that a chip has not are left out.
+MATRIX_FORMATS = ("fp4", "fp8", "fp16", "bf16", "fp32", "int4", "int8")
+
+
 class Chip(ABC, Generic[State]):
     """An architecture model with its parameters; deterministic and without memory of its own but for cells.
 
@@ -84,6 +101,7 @@ class Chip(ABC, Generic[State]):
     head_apart: ClassVar[bool] = False
     main_kind: ClassVar[str] = "tensor"
     kinds: ClassVar[frozenset[str]] = TRANSFORMER_KINDS
+    resources: ClassVar[Mapping[str, Resource]] = {}
 
     @abstractmethod
     def components(self) -> Sequence[ComponentSpec]:

@@ -65,4 +65,4 @@ def execute(
     measured = wall_clock(started)
     keys = ("wall_s", "peak_rss_bytes")
     summary |= {key: measured[key] for key in keys} | {"log_bytes": path.stat().st_size if path else 0}
-    return Run(summary, ledger.operator_columns, path)
+    return Run(summary, ledger.operator_columns, path, ledger, end_fs)

@@ -81,7 +81,9 @@ class Pattern:
         return replace(self, operators=columns[0], cells=columns[1], times=0, last=0)
 
 
-class _Placed(NamedTuple):
+class PlacedStep(NamedTuple):
+    """A pattern at a point of time; first_row: of the operator table."""
+
     pattern: Pattern
     step: int
     start_fs: int
@@ -115,7 +117,7 @@ class Ledger:
     _patterns: dict[tuple[int, int, str], Pattern] = field(default_factory=dict)
     _laid_out: dict[tuple[int, str], Pattern] = field(default_factory=dict)
     _together: list[StepPlacement] = field(default_factory=list)
-    _placed: list[_Placed] = field(default_factory=list)
+    _placed: list[PlacedStep] = field(default_factory=list)
     _n_sent: int = 0
     _n_rows: int = 0
     _cell_ids: dict[int, int] = field(default_factory=dict)
@@ -152,7 +154,7 @@ class Ledger:
         pattern = self._patterns[key]
         pattern.times += 1
         pattern.last = len(self._placed)
-        self._placed.append(_Placed(pattern, placed.step, placed.start_fs, self._n_rows))
+        self._placed.append(PlacedStep(pattern, placed.step, placed.start_fs, self._n_rows))
         self._n_rows += pattern.n_rows
         if placed.stage == len(self.over.parts.stages) - 1:
             self.ends_fs.append(placed.end_fs)
@@ -206,6 +208,16 @@ class Ledger:
                 if row != NO_OPERATOR:
                     cells.setdefault(keys[row], Counter())[id(cell)] += repeat * pattern.times
         return [OperatorTotal(*key, *total, cells.get(key, {})) for key, total in found.items()]
+
+    def placed_steps(self) -> list[PlacedStep]:
+        """Return all steps placed, of all stages, as they are written; at the end of the run."""
+        return self._placed
+
+    def operator_names(self, pattern: Pattern) -> list[tuple[str, str, str]]:
+        """Return phase, name and kind of a pattern's operators."""
+        words = list(self._words)
+        columns = (pattern.operators[key].tolist() for key in ("phase", "name", "kind"))
+        return [(words[phase], words[name], words[kind]) for phase, name, kind in zip(*columns, strict=True)]
 
     def operator_columns(self) -> dict[str, Column]:
         """Return the table of operators, texts as objects."""

@@ -60,13 +60,13 @@ def limit(kinds: Kinds, done: Done, duration_fs: int) -> str | None:
     if state == BUSY:
         return kinds.main
     utilization = {kind: done.amount[kind] / (kinds.peak_per_fs[kind] * duration_fs) for kind in _peaking(kinds)}
-    return busiest(kinds.candidates(state), utilization) or _waiting(kinds, done, state)
+    working = in_order(kinds.candidates(state), utilization)
+    return working[0] if working else _waiting(kinds, done, state)
 
 
-def busiest(kinds: Iterable[str], utilization: Mapping[str, float]) -> str | None:
-    """Return the kind that is closest to its peak, the first of equals; None where none works."""
-    working = [kind for kind in kinds if utilization.get(kind, 0.0) > 0]
-    return max(working, key=utilization.__getitem__, default=None)
+def in_order(kinds: Iterable[str], utilization: Mapping[str, float]) -> list[str]:
+    """Return those kinds that work, the closest to its peak first; of equals the first given."""
+    return sorted((kind for kind in kinds if utilization.get(kind, 0.0) > 0), key=lambda kind: -utilization[kind])
 
 
 def _peaking(kinds: Kinds) -> list[str]:

@@ -65,17 +65,43 @@ def replay(
     inputs = read(path, system, sets)
     stages = pipeline_parallel or inputs.pipeline_parallel
     ways = tensor_parallel or inputs.tensor_parallel
-    return execute(
-        inputs.setup,
-        inputs.trace,
-        wanted=degrees(inputs.setup, inputs.trace.model, ways, stages)._replace(data_parallel=inputs.data_parallel),
-        micro_batches=micro_batches or inputs.micro_batches,
+    return _execute(
+        inputs,
+        ways,
+        stages,
+        micro_batches or inputs.micro_batches,
         output=output,
         compression=compression,
         processes=processes,
         progress=progress,
         started=started,
         against=other,
+    )
+
+
+def _execute(
+    inputs: _Inputs,
+    ways: int | None,
+    stages: int | None,
+    micro_batches: int,
+    output: Path | str | None = None,
+    compression: str = "gzip",
+    processes: int = 1,
+    progress: Progress | None = None,
+    started: float | None = None,
+    against: Against | None = None,
+) -> Run:
+    return execute(
+        inputs.setup,
+        inputs.trace,
+        wanted=degrees(inputs.setup, inputs.trace.model, ways, stages)._replace(data_parallel=inputs.data_parallel),
+        micro_batches=micro_batches,
+        output=output,
+        compression=compression,
+        processes=processes,
+        progress=progress,
+        started=time.perf_counter() if started is None else started,
+        against=against,
     )
 
 
@@ -111,6 +137,10 @@ def _from_trace(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
 def _from_run(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
     with open_run(path) as file:
         recorded = file.provenance
+    return _from_recorded(recorded, path, system, sets)
+
+
+def _from_recorded(recorded: Mapping[str, str], path: Path | str, system: str | None, sets: Sequence[str]) -> _Inputs:
     trace = parse_trace(_recorded(recorded, "trace", path), f"{path}:trace")
     options = _options(recorded, path)
     n_parts = options[PARTS] * options[REPLICAS]
@@ -118,21 +148,36 @@ def _from_run(path: Path, system: str | None, sets: Sequence[str]) -> _Inputs:
         setup = set_up(system, sets)
         replicas = replicas_of(setup, n_parts)
         return _Inputs(setup, trace, None, None, n_parts // replicas, replicas)
-    texts = {name: _recorded(recorded, name, path) for name in DOCUMENTS}
-    texts |= {name: recorded[name] for name in OPTIONAL_DOCUMENTS if name in recorded}
-    setup = set_up_texts(texts, str(path), sets)
+    setup = _setup(recorded, path, sets)
     replicas = replicas_of(setup, n_parts)
     ways, stages = (options[name] for name in DEGREES)
     return _Inputs(setup, trace, ways, stages, n_parts // replicas, replicas)
 
 
-def _recorded(recorded: Mapping[str, str], name: str, path: Path) -> str:
+def _setup(recorded: Mapping[str, str], path: Path | str, sets: Sequence[str]) -> SystemSetup:
+    texts = {name: _recorded(recorded, name, path) for name in DOCUMENTS}
+    texts |= {name: recorded[name] for name in OPTIONAL_DOCUMENTS if name in recorded}
+    return set_up_texts(texts, str(path), sets)
+
+
+def recorded_setup(recorded: Mapping[str, str], path: Path | str) -> tuple[SystemSetup, dict[str, int]]:
+    """Return the system that a run's provenance tells, and its degrees, micro-batches and replicas by name."""
+    return _setup(recorded, path, ()), _options(recorded, path)
+
+
+def rerun(recorded: Mapping[str, str], path: Path | str, sets: Sequence[str]) -> Run:
+    """Simulate what a run's provenance tells, with overrides; `path` is what errors show. InputError as `replay`."""
+    inputs = _from_recorded(recorded, path, None, sets)
+    return _execute(inputs, inputs.tensor_parallel, inputs.pipeline_parallel, inputs.micro_batches)
+
+
+def _recorded(recorded: Mapping[str, str], name: str, path: Path | str) -> str:
     if name not in recorded:
         raise InputError("not recorded", file=str(path), key=f"provenance/{name}", expected="a file that a run wrote")
     return recorded[name]
 
 
-def _options(recorded: Mapping[str, str], path: Path) -> dict[str, int]:
+def _options(recorded: Mapping[str, str], path: Path | str) -> dict[str, int]:
     """Return the degrees of parallelism that the run had, its micro-batches and replicas (one, if it does not tell)."""
     key = "provenance/options"
     try:

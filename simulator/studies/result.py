@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dieshot.simulator.log.record import CyclesWindow
+    from dieshot.simulator.studies.ledger import Ledger
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: `summary` (JSON-ready), how to lay out its operators by column, its file if it was recorded."""
+    """A finished run: `summary` (JSON-ready), how to lay out its operators by column, its file if it was recorded.
+
+    ledger, duration_fs: all that was carried out, and how long it took; for `critical_path`.
+    """
 
     summary: Mapping[str, Any]
     operator_columns: Callable[[], Mapping[str, Any]]
     file: Path | None
+    ledger: Ledger
+    duration_fs: int
 
     @property
     def operators(self) -> pd.DataFrame:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dieshot.simulator.log.reader import open_run
     from dieshot.simulator.studies.audit.study import audit
     from dieshot.simulator.studies.compare import compare
+    from dieshot.simulator.studies.critical_path.study import critical_path
     from dieshot.simulator.studies.describe import describe, list_names
     from dieshot.simulator.studies.replay import replay
     from dieshot.simulator.studies.run import run
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "critical_path",
     "describe",
     "list_names",
     "open_run",
@@ -37,6 +39,7 @@ __all__ = [
 _HOMES = {
     "audit": "dieshot.simulator.studies.audit.study",
     "compare": "dieshot.simulator.studies.compare",
+    "critical_path": "dieshot.simulator.studies.critical_path.study",
     "describe": "dieshot.simulator.studies.describe",
     "list_names": "dieshot.simulator.studies.describe",
     "open_run": "dieshot.simulator.log.reader",
