@@ -53,8 +53,10 @@ class ParameterReader:
             return [Written(_word(value, text), text) for value, text in zip(values, texts, strict=True)], ""
         parsed = [None if text is None else parse_override(f"{column}={text}") for text in texts]
         kinds = {(each.action == "set", each.unit) for each in parsed if each}
-        if len(kinds) != 1 or any(each and each.number is None for each in parsed):
+        if any(each and each.number is None for each in parsed) or not kinds:
             return [Written(text, text) for text in texts], ""
+        if len(kinds) > 1:
+            raise InputError("values of different kinds", expected="the same unit for all, or factors only")
         (is_set, shared), *_ = kinds
         written = [
             Written(None if each is None else _number(each), text) for each, text in zip(parsed, texts, strict=True)
