@@ -45,7 +45,7 @@ def move(folder: Path, connection: sqlite3.Connection, writing: Writing, part: i
         connection.execute("INSERT OR REPLACE INTO shard VALUES (?, ?, ?)", (part, name, len(joined)))
         connection.execute("DELETE FROM outcome WHERE run >= ? AND run < ?", (part * RANGE, (part + 1) * RANGE))
     if old and old[0] != name:
-        shard.path_of(folder, part, old[0]).unlink(missing_ok=True)
+        shard.remove(folder, part, old[0])
 
 
 def take_out(folder: Path, connection: sqlite3.Connection, runs: list[int]) -> list[tuple[str | None, int, int]]:

@@ -56,6 +56,8 @@ def _of_sqlite(error: sqlite3.Error, file: Path) -> Exception:
 def _of_system(error: OSError, file: Path) -> Exception:
     if error.errno in _NO_ROOM:
         return StoreError(f"{one_line(file)}: disk full ({one_line(error.strerror)}); nothing is lost")
+    if error.errno == errno.ELOOP:
+        return damaged(file, "a link out of the store")
     if error.errno in _READ_ONLY:
         return read_only(file)
     return StoreError(f"{one_line(file)}: {one_line(error.strerror or error)}")

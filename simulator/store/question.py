@@ -85,7 +85,8 @@ def asked(folder: Path, question: Question, sweep: str | int | None = None) -> I
     """
     found = snapshot(folder, sweep)
     with sandbox() as connection:
-        names, sorted_by = _provide(connection, found)
+        with asked_well(str(folder), ()):
+            names, sorted_by = _provide(connection, found)
         reader = _read(connection, question, names, sorted_by or ("run" if question.order else None))
         yield Answer(reader, names)
 

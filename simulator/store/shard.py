@@ -110,6 +110,11 @@ def on_disk(folder: Path, part: int, name: str, n: int) -> dataset.Dataset:
         raise damaged(path, str(error)) from error
 
 
+def remove(folder: Path, part: int, name: str) -> None:
+    """Remove a file that the ledger names no more."""
+    path_of(folder, part, name).unlink(missing_ok=True)
+
+
 def remove_orphans(folder: Path, current: set[str]) -> None:
     """Remove files of our making that the ledger does not name: their writer was killed, or newer ones stand in."""
     results = folder / RESULTS
