@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dieshot.simulator.cli import option
+from dieshot.simulator.cli import cluster_option, option
 from dieshot.simulator.cli.output import print_json, reserved_stdout
 from dieshot.simulator.cli.sweep_progress import SweepProgress
 
@@ -65,6 +65,17 @@ def sweep(
     logs: Logs = False,
     retry: Retry = None,
     status: Status = None,
+    address: cluster_option.Address = None,
+    scheduler_file: cluster_option.SchedulerFile = None,
+    tls_ca: cluster_option.TlsCa = None,
+    tls_cert: cluster_option.TlsCert = None,
+    tls_key: cluster_option.TlsKey = None,
+    partition: cluster_option.Partition = None,
+    time: cluster_option.Time = None,
+    slurm_options: cluster_option.SlurmOptions = None,
+    interface: cluster_option.Interface = None,
+    cluster_folder: cluster_option.ClusterFolder = None,
+    dry_run: cluster_option.DryRun = False,
     as_json: option.Json = False,
     quiet: option.Quiet = False,
     verbose: Verbose = False,
@@ -80,11 +91,37 @@ def sweep(
         return
     if document is None:
         raise typer.BadParameter("expected a sweep document, or --status DIR", param_hint="SWEEP")
+    options = cluster_option.of_engine(
+        engine,
+        {
+            "address": address,
+            "scheduler_file": scheduler_file,
+            "tls_ca": tls_ca,
+            "tls_cert": tls_cert,
+            "tls_key": tls_key,
+            "partition": partition,
+            "time": time,
+            "slurm_options": tuple(slurm_options or ()),
+            "interface": interface,
+            "cluster_folder": cluster_folder,
+            "dry_run": dry_run,
+        },
+    )
+    if options.pop("dry_run", False):
+        _print_script(document, store, workers, options)
+        return
     with reserved_stdout(), SweepProgress(not quiet, verbose) as progress:
         from dieshot.simulator.sweep.findings import findings
 
         result = _carried_out(
-            document, progress, store=store, engine=engine, workers=workers, logs=logs, retry=tuple(retry or ())
+            document,
+            progress,
+            store=store,
+            engine=engine,
+            workers=workers,
+            logs=logs,
+            retry=tuple(retry or ()),
+            options=options,
         )
         found = findings(result)
     _tell(found, as_json, quiet)
@@ -106,6 +143,18 @@ def _carried_out(document: str, progress: SweepProgress, **options: Any) -> Swee
         where = f"{result.counts.final:,} of {result.counts.total:,} runs are in {result.folder}"
         raise StoppedError(f"stopped; {where}; the same command again goes on", 128 + stop.number)
     return result
+
+
+def _print_script(document: str, store: Path | None, workers: int | None, options: Mapping[str, Any]) -> None:
+    with reserved_stdout():
+        from dieshot.simulator.sweep.document import read_sweep
+        from dieshot.simulator.sweep.engines.options import EngineOptions
+        from dieshot.simulator.sweep.engines.slurm import dry_run
+        from dieshot.simulator.sweep.sweep import store_folder
+
+        folder = store_folder(read_sweep(document), store)
+        script = dry_run(EngineOptions(folder=folder, workers=workers, **options))
+    print(script, end="")
 
 
 def _tell(found: Mapping[str, Any], as_json: bool, quiet: bool) -> None:

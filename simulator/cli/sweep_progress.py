@@ -42,6 +42,8 @@ class SweepProgress:
 
 def words(told: Progress) -> str:
     """Return rate, failures and time left."""
+    if not told.n_workers and told.ended < told.total:
+        return "runs, waiting for workers"
     parts = ["runs", f"{told.per_s:.1f}/s" if told.per_s < 100 else f"{told.per_s:,.0f}/s"]
     parts += [f"{n:,} {what}" for n, what in ((told.failed, "failed"), (told.set_aside, "set aside")) if n]
     if told.left_s is not None and told.ended < told.total:

@@ -205,6 +205,11 @@ class Dask(Engine):
         future.add_done_callback(functools.partial(_ended, self._heard, placed.name))
 
 
+def check_options(options: EngineOptions) -> None:
+    """Raise InputError for a scheduler that is not safe to use, or none."""
+    security_of(options)
+
+
 def open_engine(options: EngineOptions, function: Function = carry_out) -> Engine:
     """Return the engine for an address or a scheduler file; InputError for one that is not safe to use."""
     return Dask(functools.partial(address_of, options), security_of(options), function)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 
 from dieshot.simulator.errors import InputError, listed, nearest_name
 from dieshot.simulator.sweep.engines.engine import Engine
 from dieshot.simulator.sweep.engines.options import EngineOptions
 
-OPENER = "open_engine"
+OPENER, CHECKER = "open_engine", "check_options"
 
 
 def engine_names() -> list[str]:
@@ -18,16 +19,20 @@ def engine_names() -> list[str]:
     return [file.stem for file in files if f"\ndef {OPENER}(" in file.read_text(encoding="utf-8")]
 
 
-def check_engine(name: str) -> None:
-    """Raise InputError where there is no engine of that name."""
+def check_engine(name: str, options: EngineOptions) -> None:
+    """Raise InputError where there is no engine of that name, or it cannot work with the options."""
     names = engine_names()
     if name not in names:
         raise InputError("unknown engine", key="--engine", value=name, expected=listed(names),
                          nearest=nearest_name(name, names))  # fmt: skip
+    getattr(_module(name), CHECKER, lambda options: None)(options)
 
 
 def engine_named(name: str, options: EngineOptions) -> Engine:
     """Return an engine, open."""
-    module = importlib.import_module(f"dieshot.simulator.sweep.engines.{name}")
-    opened: Engine = getattr(module, OPENER)(options)
+    opened: Engine = getattr(_module(name), OPENER)(options)
     return opened
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"dieshot.simulator.sweep.engines.{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from dieshot.simulator.sweep.engines.script import script
 from dieshot.simulator.sweep.outcome import carry_out
 
 CHECK_S = 10.0  # between looks at the queue while there is no worker
+UNANSWERED_S = 300.0
 
 
 class Slurm(Engine):
@@ -29,11 +31,13 @@ class Slurm(Engine):
     def __init__(self, cluster: OwnCluster, function: Function = carry_out) -> None:
         self._cluster = cluster
         self._checked_s = time.monotonic()
+        self._unanswered_s: float | None = None
         certificate, key = cluster.certificate
         try:
             self._dask = Dask(self._address, security(certificate, certificate, key), function)
         except BaseException:
-            cluster.end()
+            with contextlib.suppress(slurm_queue.QueueError):
+                cluster.end()
             raise
 
     @property
@@ -57,12 +61,19 @@ class Slurm(Engine):
             self._cluster.is_of_use()
         if not self._dask.n_workers and time.monotonic() > self._checked_s + CHECK_S:
             self._checked_s = time.monotonic()
-            try:
-                if not self._cluster.has_tasks():
-                    self._cluster.submit()
-            except slurm_queue.QueueError as error:
-                raise EngineLostError(str(error)) from None
+            self._look_after_workers()
         return told
+
+    def _look_after_workers(self) -> None:
+        """Queue another array where none is left; a queue that does not answer is asked again for some time."""
+        try:
+            if not self._cluster.has_tasks():
+                self._cluster.submit()
+            self._unanswered_s = None
+        except slurm_queue.QueueError as error:
+            self._unanswered_s = self._unanswered_s or time.monotonic()
+            if time.monotonic() > self._unanswered_s + UNANSWERED_S:
+                raise EngineLostError(f"there are no workers, and no answer from Slurm: {error}") from None
 
     def stop(self) -> None:
         """As of Dask's engine."""
@@ -73,7 +84,8 @@ class Slurm(Engine):
         try:
             self._dask.shut_down()
         finally:
-            self._cluster.end()
+            with contextlib.suppress(slurm_queue.QueueError):  # workers end by themselves without a scheduler
+                self._cluster.end()
 
     def _address(self) -> str:
         try:
@@ -82,12 +94,18 @@ class Slurm(Engine):
             raise EngineLostError(str(error)) from None
 
 
+def check_options(options: EngineOptions) -> None:
+    """Raise InputError for options that cannot stand in a batch script, or where there is no Slurm."""
+    dry_run(options)
+    slurm_queue.check()
+
+
 def open_engine(options: EngineOptions, function: Function = carry_out) -> Engine:
     """Return the engine, its workers in the queue; InputError if Slurm does not take them."""
     try:
         return Slurm(OwnCluster(options), function)
     except slurm_queue.QueueError as error:
-        raise InputError(f"Slurm does not take the workers: {error}", key="--engine slurm") from None
+        raise InputError(f"Slurm does not take the workers: {error}", key="--engine") from None
 
 
 def dry_run(options: EngineOptions) -> str:

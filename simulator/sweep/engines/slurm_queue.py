@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
-from dieshot.simulator.errors import one_line
+from dieshot.simulator.errors import InputError, one_line
 
 LIMIT_S = 60.0
 
 
 class QueueError(RuntimeError):
     """A command of Slurm has failed; one line says which and why."""
+
+
+def check() -> None:
+    """Raise InputError where the commands are not."""
+    absent = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
+    if absent:
+        raise InputError("Slurm's commands are not here", key="--engine", value="slurm", expected=", ".join(absent))
 
 
 def submit(script: Path) -> None:
@@ -34,8 +42,6 @@ def cancel(name: str) -> None:
 def _call(*words: str) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_S, stdin=subprocess.DEVNULL)
-    except FileNotFoundError:
-        raise QueueError(f"{words[0]}: no such command here; sweeps are submitted where Slurm is installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise QueueError(one_line(error)) from None
     if done.returncode:
