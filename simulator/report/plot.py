@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from dieshot.simulator.errors import InputError, nearest_name
-from dieshot.simulator.report.label import label_of
+from dieshot.simulator.report.label import label_of, prefix_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,8 @@ KINDS = ("line", "scatter")
 SCALES = ("linear", "log")
 SALT = "dieshot"  # of the ids in an SVG file, which would be drawn by chance
 MOST_TICKS = 12  # values of a log axis that are all written out
+FEW = 100  # a log axis from end to end, for ticks between the powers of ten
+TICKS_WHERE_FEW = (1.0, 2.0, 5.0)
 Row = Mapping[str, Any]
 
 
@@ -85,14 +87,22 @@ def plot_figure(
     drawn = [row for row in rows if _is_drawn(row, x, y, x_scale, y_scale)]
     if not drawn:
         raise InputError("nothing to draw", key="--plot", expected=f"rows with {x} and {y}")
+    part, prefix = prefix_for(y, (row[y] for row in drawn))
     figure = Figure(figsize=INCHES, layout="constrained")
     axes = figure.subplots()
     for name, points in _groups(drawn, x, y, by):
         across, up = zip(*points, strict=True)
-        axes.plot(across, up, label=name, marker="o", markersize=4, linewidth=1.5 if kind == "line" else 0)
+        axes.plot(
+            across,
+            [value / part for value in up],
+            label=name,
+            marker="o",
+            markersize=4,
+            linewidth=1.5 if kind == "line" else 0,
+        )
     _scale(axes, x_scale, y_scale, sorted({row[x] for row in drawn if _is_number(row[x])}))
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.set(xlabel=x_label or label_of(x, units), ylabel=y_label or label_of(y, units))
+    axes.set(xlabel=x_label or label_of(x, units), ylabel=y_label or label_of(y, units, prefix))
     if title:
         axes.set_title(title, fontsize=11)
     if y_scale == "linear" and all(row[y] >= 0 for row in drawn):
@@ -151,11 +161,14 @@ def _named(value: object) -> str:
 
 
 def _scale(axes: Axes, x_scale: str, y_scale: str, values: Sequence[float]) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     for scale, axis in ((x_scale, axes.xaxis), (y_scale, axes.yaxis)):
         if scale == "log":
             (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+            low, high = axis.get_data_interval()
+            if high < low * FEW:
+                axis.set_major_locator(LogLocator(subs=TICKS_WHERE_FEW))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
             axis.set_minor_formatter(NullFormatter())
     if x_scale == "log" and len(values) <= MOST_TICKS:
