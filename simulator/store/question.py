@@ -132,22 +132,22 @@ def _by_point(spans: pyarrow.Table) -> tuple[str, str | None]:
 def _read(
     connection: duckdb.DuckDBPyConnection, question: Question, names: Sequence[str], sorted_by: str | None
 ) -> pyarrow.RecordBatchReader:
-    text = question.sql(sorted_by)
     try:
-        with asked_well("SQL", names):
-            return _reader(connection, text)
+        return _reader(connection, question.sql(sorted_by), "SQL", names)
     except InputError:
         # Which of the expressions it was: the first that fails alone.
         for part in ("where", "order", "select"):
             alone = Question(**{part: getattr(question, part)})
-            with asked_well(f"--{part}", names):
-                _reader(connection, alone.sql(None))
+            _reader(connection, alone.sql(None), f"--{part}", names)
         raise
 
 
-def _reader(connection: duckdb.DuckDBPyConnection, text: str) -> pyarrow.RecordBatchReader:
-    if len(connection.extract_statements(text)) != 1:
-        raise InputError("more than one SQL statement", key="SQL", expected="one expression")
-    relation = connection.sql(text)
-    read = getattr(relation, "to_arrow_reader", None) or relation.fetch_record_batch  # the older name
-    return read(BATCH_ROWS)
+def _reader(
+    connection: duckdb.DuckDBPyConnection, text: str, key: str, names: Sequence[str]
+) -> pyarrow.RecordBatchReader:
+    with asked_well(key, names):
+        if len(connection.extract_statements(text)) != 1:
+            raise InputError("more than one SQL statement", key=key, expected="one expression")
+        relation = connection.sql(text)
+        read = getattr(relation, "to_arrow_reader", None) or relation.fetch_record_batch  # the older name
+        return read(BATCH_ROWS)
