@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from dieshot.simulator.cli import quantity
 from dieshot.simulator.cli.sweep_progress import duration
 from dieshot.simulator.cli.table import columns, console, grid
@@ -20,13 +22,21 @@ def print_findings(found: Mapping[str, Any]) -> None:
     out = console()
     out.print(_headline(found), markup=False)
     if found["errors"]:
-        out.print(columns("errors", {"runs": "right", "error": "left"}, _errors(found["errors"])))
-    if found["best"]:
+        out.print(columns("errors", {"points": "right", "error": "left"}, _errors(found["errors"])))
+    if found.get("pareto"):
+        out.print(_front(found))
+    elif "pareto" in found and found["runs"]["done"]:
+        out.print(f"no run has {' and '.join(each.partition(':')[2] for each in found['objectives'])} within bounds")
+    if found.get("best"):
         varied, units = found["varied"][:MOST_COLUMNS], found["units"]
         headings = {"best by": "left", "": "right"} | {_heading(name, units): "right" for name in varied}
         rows = ([quantity.label(figure), _figure(figure, row[figure]), *_values(row, varied)]
                 for figure, row in found["best"].items())  # fmt: skip
         out.print(columns("", headings, rows))
+    for figure, indices in found.get("sensitivity", {}).get("indices", {}).items():
+        out.print(_indices(figure, indices))
+    if found.get("sensitivity", {}).get("points_left_out"):
+        out.print(f"{found['sensitivity']['points_left_out']:,} points take no part: compared with a run that failed")
     out.print(f"results: dieshot results {_short(found['store'])}", markup=False, soft_wrap=True)
 
 
@@ -62,8 +72,31 @@ def _headline(found: Mapping[str, Any]) -> str:
     return f"{found['sweep']}: {points}{runs['total']:,} runs: {', '.join(ended)}; {how}{there}"
 
 
+def _front(found: Mapping[str, Any]) -> Table:
+    figures = {each.partition(":")[2]: each.partition(":")[0] for each in found["objectives"]}
+    varied = [name for name in found["varied"] if name not in figures][:MOST_COLUMNS]
+    headings = {f"{way} {quantity.label(name)}": "right" for name, way in figures.items()}
+    headings |= {_heading(name, found["units"]): "right" for name in varied}
+    rows = found["pareto"]
+    more = f", the first {MOST_ROWS} of {len(rows):,}" if len(rows) > MOST_ROWS else ""
+    shown = ([*(_figure(name, row[name]) for name in figures), *_values(row, varied)] for row in rows[:MOST_ROWS])
+    return columns(f"runs that no other beats{more}", headings, shown)
+
+
+def _indices(figure: str, indices: Mapping[str, Mapping[str, float]]) -> Table:
+    """Return the parameters that move a figure most, the most first."""
+    names = list(next(iter(indices.values())))
+    main = "ST" if "ST" in names else names[0]
+    ordered = sorted(indices.items(), key=lambda each: -each[1][main])
+    rows = ([parameter, *(f"{values[name]:.3g}" for name in names)] for parameter, values in ordered[:MOST_ROWS])
+    more = f", the first {MOST_ROWS} of {len(ordered)}" if len(ordered) > MOST_ROWS else ""
+    return columns(f"{quantity.label(figure)}{more}", {"parameter": "left"} | dict.fromkeys(names, "right"), rows)
+
+
 def _errors(errors: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
-    yield from ((f"{each['runs']:,}", each["error"]) for each in errors[:MOST_ERRORS])
+    for each in errors[:MOST_ERRORS]:
+        alike = f" (and {each['alike'] - 1:,} with other numbers)" if each["alike"] > 1 else ""
+        yield f"{each['points']:,}", f"{each['error']}{alike}"
     if len(errors) > MOST_ERRORS:
         yield "", f"... and {len(errors) - MOST_ERRORS} more kinds"
 

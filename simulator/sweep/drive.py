@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Protocol
 
 from dieshot.simulator.store.outcome import FinishedRun
@@ -23,6 +24,7 @@ TELL_S = 0.2
 LEASE_S = 3600.0  # tells a reader of the ledger; while the client lives nobody else hands out its runs
 COMPACT_RUNS = 65_536
 STRIKES_BEFORE_ALONE = 2
+_NUMBERS = count(1)  # of chunks: no two of a process are the same, for an engine may serve several sweeps
 
 
 class Points(Protocol):
@@ -65,7 +67,6 @@ class _Client:
         self._suspects: dict[int, int] = {}  # run: point; a worker died with them, so they go one by one
         self._strikes: dict[int, int] = {}
         self._is_alone = False
-        self._n_chunks = 0
         self._flight: dict[int, dict[int, int]] = {}  # chunk: {run: point}
         self._under_way: dict[int, UnderWay] = {}
         self._rows: list[FinishedRun] = []
@@ -112,10 +113,10 @@ class _Client:
             return False
         while self._engine.room > 0 and (runs := self._next()):
             tasks = tuple(self._points.task(run, point) for run, point in runs)
-            self._n_chunks += 1
-            self._store.lease([run for run, _ in runs], self._n_chunks, seconds=LEASE_S)
-            self._flight[self._n_chunks] = dict(runs)
-            self._engine.submit(Chunk(self._n_chunks, tasks))
+            number = next(_NUMBERS)
+            self._store.lease([run for run, _ in runs], number, seconds=LEASE_S)
+            self._flight[number] = dict(runs)
+            self._engine.submit(Chunk(number, tasks))
         return bool(self._suspects) or self._read()
 
     def _next(self) -> list[tuple[int, int]]:

@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dieshot.simulator.store.counts import Counts
 from dieshot.simulator.store.store import Store
+from dieshot.simulator.sweep.carrying import Carrier
 from dieshot.simulator.sweep.document import SweepDocument, read_sweep
-from dieshot.simulator.sweep.drive import drive
-from dieshot.simulator.sweep.engines.engine import Engine
-from dieshot.simulator.sweep.engines.opening import check_engine, engine_named
+from dieshot.simulator.sweep.engines.opening import check_engine
 from dieshot.simulator.sweep.engines.options import EngineOptions
-from dieshot.simulator.sweep.note import Note
+from dieshot.simulator.sweep.generations import carry_out_search
 from dieshot.simulator.sweep.points import space_of
-from dieshot.simulator.sweep.progress import Progress, Tell
+from dieshot.simulator.sweep.progress import Tell
+from dieshot.simulator.sweep.search import Search
 from dieshot.simulator.sweep.space import Space
 from dieshot.simulator.sweep.stop import Stop
-from dieshot.simulator.sweep.tasks import SpacePoints
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-LOGS = "logs"
+SEARCH = "search"
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A sweep in its store. before: its counts when it began, see `counts`; wall_s: what it took now."""
+    """A sweep in its store. n_before: runs that had ended when it began; wall_s: what it took now."""
 
     document: SweepDocument
     space: Space
     folder: Path
     number: int
-    before: Counts
+    n_before: int
     counts: Counts
     wall_s: float
 
@@ -82,42 +80,27 @@ def sweep(
     ended in the store: the same call again goes on from there.
     """
     started_s = time.monotonic()
-    check_engine(engine)
     found = read_sweep(document)
-    space = space_of(found)
-    folder = Path(store if store is not None else f"{found.name}.sweep").absolute()
+    folder = store_folder(found, store)
+    engine_options = EngineOptions(folder=folder, workers=workers, **(options or {}))
+    check_engine(engine, engine_options)
+    plan = Search(found) if found.method == SEARCH else space_of(found)
     with Store.open(folder, create=True) as opened:
         if retry:
             opened.retry(retry)
-        number = opened.add_sweep(found.name, found.text, space.keys())
-        before = opened.counts(number)
-        if before.open:
-            points = SpacePoints(space, _logs_folder(folder) if logs else None)
-            wanted = EngineOptions(folder=folder, workers=workers, **(options or {}))
-            with ExitStack() as stack:
-                tells = _noting(stack, folder, number, engine, space, tell)
-                opened_engine: Engine = stack.enter_context(engine_named(engine, wanted))
-                drive(opened, number, points, opened_engine, tells, stop)
+        with Carrier(opened, engine, engine_options, logs, tell, stop) as carrier:
+            if isinstance(plan, Search):
+                number, space, n_before = carry_out_search(found, plan, carrier)
+            else:
+                space, number = plan, opened.add_sweep(found.name, found.text, plan.keys())
+                n_before = opened.counts(number).final
+                carrier.carry_out(number, space)
         if stop is None or not stop.is_over:
             opened.compact()
         counts = opened.counts(number)
-    return SweepResult(found, space, folder, number, before, counts, time.monotonic() - started_s)
+    return SweepResult(found, space, folder, number, n_before, counts, time.monotonic() - started_s)
 
 
-def _noting(stack: ExitStack, folder: Path, number: int, engine: str, space: Space, tell: Tell | None) -> Tell:
-    """Return a teller that leaves a note for others, too, until the stack is left."""
-    note = Note(folder, number, engine, lambda point: space.request(point).command)
-    stack.callback(note.remove)
-
-    def tells(progress: Progress) -> None:
-        note.write(progress)
-        if tell is not None:
-            tell(progress)
-
-    return tells
-
-
-def _logs_folder(folder: Path) -> Path:
-    logs = folder / LOGS
-    logs.mkdir(exist_ok=True)
-    return logs
+def store_folder(document: SweepDocument, store: Path | str | None) -> Path:
+    """Return the store that is meant: the one named, or that of the document's name in the current folder."""
+    return Path(store if store is not None else f"{document.name}.sweep").absolute()
