@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dieshot.simulator.cli import cluster_option, option
-from dieshot.simulator.cli.output import print_json, reserved_stdout
+from dieshot.simulator.cli.output import destination, print_json, reserved_stdout
 from dieshot.simulator.cli.sweep_progress import SweepProgress
 
 if TYPE_CHECKING:
     from dieshot.simulator.sweep.sweep import SweepResult
 
 RETRIED = ("failed", "set_aside")
+PICTURES = (".png", ".svg")
 
 
 def _retried(value: str) -> str:
@@ -54,6 +55,9 @@ Retry = Annotated[
 Status = Annotated[
     Path | None, typer.Option("--status", metavar="DIR", help="Tell how the store's sweeps stand, and run nothing.")
 ]
+Picture = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw what the document's `plot` says, as PNG or SVG.")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Without a terminal, tell every 30 s how far it is.")]
 
 
@@ -64,6 +68,7 @@ def sweep(
     workers: Workers = None,
     logs: Logs = False,
     retry: Retry = None,
+    plot: Picture = None,
     status: Status = None,
     address: cluster_option.Address = None,
     scheduler_file: cluster_option.SchedulerFile = None,
@@ -110,6 +115,8 @@ def sweep(
     if options.pop("dry_run", False):
         _print_script(document, store, workers, options)
         return
+    if plot is not None:
+        _check_picture(plot, document)
     with reserved_stdout(), SweepProgress(not quiet, verbose) as progress:
         from dieshot.simulator.sweep.findings import findings
 
@@ -124,6 +131,8 @@ def sweep(
             options=options,
         )
         found = findings(result)
+        if plot is not None:
+            found["plot"] = _drawn(result, plot)
     _tell(found, as_json, quiet)
 
 
@@ -143,6 +152,31 @@ def _carried_out(document: str, progress: SweepProgress, **options: Any) -> Swee
         where = f"{result.counts.final:,} of {result.counts.total:,} runs are in {result.folder}"
         raise StoppedError(f"stopped; {where}; the same command again goes on", 128 + stop.number)
     return result
+
+
+def _check_picture(file: Path, document: str) -> None:
+    """Refuse a picture that could not be drawn, before any work."""
+    from dieshot.simulator.errors import InputError
+    from dieshot.simulator.sweep.document import read_sweep
+
+    if file.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(f"{file}, expected a file that ends in {' or '.join(PICTURES)}", param_hint="--plot")
+    destination(file, "")
+    found = read_sweep(document)
+    if found.plot is None:
+        raise InputError("says nothing of a plot", file=found.file, expected="plot: {x: COLUMN, y: COLUMN}")
+
+
+def _drawn(result: SweepResult, file: Path) -> str:
+    from dieshot.simulator.report.plot import plot
+    from dieshot.simulator.sweep.findings import columns, with_values
+
+    wanted = result.document.plot
+    assert wanted is not None
+    names = [name for name in (wanted.x, wanted.y, wanted.by) if name]
+    rows = [with_values(result, row) for row in columns(result, ("point", *names))]
+    ways = {name: getattr(wanted, name) for name in ("by", "kind", "x_scale", "y_scale", "title", "x_label", "y_label")}
+    return str(plot(rows, wanted.x, wanted.y, file, units=result.space.units, **ways))
 
 
 def _print_script(document: str, store: Path | None, workers: int | None, options: Mapping[str, Any]) -> None:
