@@ -12,7 +12,7 @@ from dieshot.simulator.errors import InputError, nearest_name
 from dieshot.simulator.sweep.row import COST, FIGURES
 
 # Figures by kind of part or by state, see row.figures_of.
-BY_KIND = re.compile(r"utilization_\w+|stall_\w+|energy_\w+_j|bound_\w+_s|busy|idle")
+BY_KIND = re.compile(r"utilization_\w+|stall_\w+|energy_(?!per_)\w+_j|bound_\w+_s|busy|idle")
 EXAMPLES = "a figure such as time_per_output_token_s, tokens_per_s_user or energy_per_token_j"
 
 

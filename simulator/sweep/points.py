@@ -9,6 +9,8 @@ from dieshot.simulator.sweep.indices import sensitivity_space
 from dieshot.simulator.sweep.sample import LatinHypercube, Random
 from dieshot.simulator.sweep.space import Grid, Space, Zipped
 
+_KEYS = {"grid": "", "list": "method"}  # where to look for what is wrong with all axes together
+
 
 def space_of(document: SweepDocument) -> Space:
     """Return the points of a sweep; InputError, naming file, line and key, where there can be none.
@@ -21,8 +23,7 @@ def space_of(document: SweepDocument) -> Space:
     except InputError as problem:
         if problem.file is not None:
             raise
-        key = "samples" if document.options.samples else "method"
-        document.refuse(problem, key if key in document.lines else "")
+        document.refuse(problem, _KEYS.get(document.method, "samples"))
 
 
 def _space(document: SweepDocument, axes: Axes) -> Space:

@@ -51,6 +51,7 @@ class Systems:
 
     def own_range(self, override: Override) -> Leaf:
         """Return the leaf of a parameter that has a range, the same one in all systems; InputError otherwise."""
+        self._spec(override)
         found = None
         for resolved in self._targets(override):
             parameter = resolved.parameters.leaves.get(override.path)
