@@ -1,4 +1,4 @@
-"""`dieshot list systems|chips|models|links|memories|costs`."""
+"""`dieshot list systems|chips|models|links|memories|costs|sweeps`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -8,16 +8,16 @@ import typer
 from dieshot.simulator.cli import option, quantity
 from dieshot.simulator.cli.output import print_json, reserved_stdout
 
-KINDS = ("systems", "chips", "models", "links", "memories", "costs")
+KINDS = ("systems", "chips", "models", "links", "memories", "costs", "sweeps")
 
 Kind = Annotated[
     str | None,
-    typer.Argument(metavar="[systems|chips|models|links|memories|costs]", help="What to list; all if absent."),
+    typer.Argument(metavar="[systems|chips|models|links|memories|costs|sweeps]", help="What to list; all if absent."),
 ]
 
 
 def list_catalog(kind: Kind = None, as_json: option.Json = False, debug: option.Debug = False) -> None:
-    """List the systems, chips, models, links, memories and costs that can be named."""
+    """List the systems, chips, models, links, memories, costs and sweeps that can be named."""
     if kind is not None:
         option.refuse_unknown(kind, KINDS, "KIND")
     if kind == "links" and not as_json:

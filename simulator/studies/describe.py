@@ -41,9 +41,10 @@ TELLING_KEYS: dict[CatalogKind, str] = {
 
 
 def list_names(kind: str) -> list[str]:
-    """Return the names of the catalog's "systems", "chips", "models", "links", "memories" or "costs", sorted."""
-    if kind not in KINDS:
-        raise InputError(f"unknown kind '{kind}'", expected=listed(KINDS), nearest=nearest_name(kind, KINDS))
+    """Return the names of the catalog's "systems", "chips", "models", "links", "memories", "costs" or "sweeps"."""
+    known: tuple[CatalogKind, ...] = (*KINDS, "sweeps")
+    if kind not in known:
+        raise InputError(f"unknown kind '{kind}'", expected=listed(known), nearest=nearest_name(kind, known))
     return names_of_kind(kind)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dieshot.simulator.errors import InputError
+from dieshot.simulator.errors import InputError, nearest_name
 from dieshot.simulator.params.override import FABRIC
 from dieshot.simulator.sweep.axis import Axis, FieldAxis, column_of
 from dieshot.simulator.sweep.document import GROUPS, SET, SweepDocument
-from dieshot.simulator.sweep.field import field_named
+from dieshot.simulator.sweep.field import FIELDS, field_named
 from dieshot.simulator.sweep.field_axis import FieldReader
 from dieshot.simulator.sweep.group import Group, group_axis, groups_of
 from dieshot.simulator.sweep.level import Levels, Listed
+from dieshot.simulator.sweep.objective import check_figure
 from dieshot.simulator.sweep.option import DRAWING
 from dieshot.simulator.sweep.parameter_axis import ParameterReader, asked
+from dieshot.simulator.sweep.row import COST, FIGURES
 from dieshot.simulator.sweep.systems import Systems
 
 
@@ -42,7 +44,24 @@ class Axes:
                 found.append(self.parameters.axis(key, node))
         if self._document.method in DRAWING and "seed" not in self._fields:
             found.append(FieldAxis("seed", Listed((self._document.seed,))))
+        self._check_plot([column for axis in found for column in axis.columns])
         return tuple(found)
+
+    def _check_plot(self, columns: Sequence[str]) -> None:
+        """Refuse a plot of what no row will have."""
+        plot = self._document.plot
+        for key, name in (("x", plot.x), ("y", plot.y), ("by", plot.by)) if plot else ():
+            if name in columns or name in FIELDS or name is None:
+                continue
+            try:
+                check_figure(name)
+            except InputError:
+                if self._document.method == "sensitivity" and "." in name:
+                    continue  # it may be among the parameters that a first run reads
+                known = [*columns, *FIELDS, *FIGURES, COST]
+                problem = InputError("no such column", expected="a figure, a field or a parameter of the sweep",
+                                     value=name, nearest=nearest_name(name, known))  # fmt: skip
+                self._document.refuse(problem, f"plot.{key}")
 
     def _refuse_repeated(self) -> None:
         seen: set[str] = set()

@@ -289,7 +289,7 @@ def test_list_names_one_kind_or_all(capsys: pytest.CaptureFixture[str], monkeypa
     assert printed(capsys, "list", "chips") == "chips-a\nchips-b\n"
     assert "systems:\n  systems-a\n" in printed(capsys, "list")
     assert json.loads(printed(capsys, "list", "links", "--json")) == {"links": ["links-a", "links-b"]}
-    every = {"systems", "chips", "models", "links", "memories", "costs"}
+    every = {"systems", "chips", "models", "links", "memories", "costs", "sweeps"}
     assert set(json.loads(printed(capsys, "list", "--json"))) == every
 
 

@@ -204,6 +204,8 @@ def test_paths_start_from_the_documents_folder(tmp_path: Path) -> None:
          "energy_per_token_j; did you mean 'energy_per_token_j'?"),
         ("constraints: [{figure: cycles}]", "s.yaml:3: constraints[0]: no bound; expected at_least: or at_most: "
          "NUMBER"),
+        ("plot: {x: bach, y: cycles}", "s.yaml:3: plot.x: no such column; expected a figure, a field or a parameter of "
+         "the sweep; got 'bach'; did you mean 'batch'?"),
         ("plot: {x: batch}", "s.yaml:3: plot.y: missing key"),
         ("name: a/b", "s.yaml:3: name: not a name; expected letters, digits, '-', '_', '.' or '+'; got 'a/b'"),
         ("batch: 1e3", "s.yaml:3: batch: YAML reads this number as text; expected a mantissa with a point and an "
