@@ -50,16 +50,15 @@ def timeline_of_ledger(ledger: Ledger, duration_fs: int) -> Timeline:
     """Return the timeline of a run that is still in memory."""
     over = ledger.over
     setup, parts = over.setup, over.parts
-    shapes: dict[Any, int] = {}
-    found: list[StepShape] = []
+    of_pattern: dict[Any, int] = {}
+    shapes: dict[StepShape, int] = {}
     cells: dict[int, Any] = {}
     turns: list[list[_Turn]] = [[] for _ in parts.stages]
     for placed in ledger.placed_steps():
         if not placed.pattern.cell_repeats:
             continue
         key = (id(placed.pattern.run), placed.pattern.phase)
-        if key not in shapes:
-            shapes[key] = len(found)
+        if key not in of_pattern:
             names = ledger.operator_names(placed.pattern)
             repeats = placed.pattern.operators["repeat"].tolist()
             durations = placed.pattern.operators["duration_fs"].tolist()
@@ -67,13 +66,14 @@ def timeline_of_ledger(ledger: Ledger, duration_fs: int) -> Timeline:
             cells |= {id(cell): cell for cell, _ in placed.pattern.cell_repeats}
             drained = placed.pattern.run.drain.duration_fs if placed.pattern.run.drain else 0
             rows = placed.pattern.cells["operator"].tolist()
-            found.append(_shape(names, repeats, durations, rows, numbers, drained))
+            shape = _shape(names, repeats, durations, rows, numbers, drained)
+            of_pattern[key] = shapes.setdefault(shape, len(shapes))
         stage = int(placed.pattern.cells["stage"][0])
-        turns[stage].append(_Turn(placed.step, placed.start_fs, shapes[key]))
+        turns[stage].append(_Turn(placed.step, placed.start_fs, of_pattern[key]))
     texts = {name: text if isinstance(text, str) else to_json(text) for name, text in provenance(over).items()}
     n_steps, n_prefill = len(parts.trace.steps), parts.trace.n_prefill_steps
     return _timeline(
-        setup, found, turns, n_steps, duration_fs, over.micro_batches, n_prefill, ledger.specs,
+        setup, list(shapes), turns, n_steps, duration_fs, over.micro_batches, n_prefill, ledger.specs,
         lambda cell: cells[cell].activity, lambda cell: int(cells[cell].duration_fs), texts, setup.name,
     )  # fmt: skip
 
