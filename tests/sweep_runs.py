@@ -10,13 +10,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from dieshot.simulator.studies.point import PointRequest
 from dieshot.simulator.sweep.engines.engine import Chunk, Started, Task
 from dieshot.simulator.sweep.engines.processes import Processes
 from dieshot.simulator.sweep.outcome import Outcome
 from dieshot.simulator.sweep.row import Row
 
-EXITS, KILLED, FAILS, RAISES, HOLDS_MEMORY, SLEEPS = 13, 17, 19, 23, 29, 31
+EXITS, KILLED, FAILS, HOLDS_MEMORY, SLEEPS = 13, 17, 19, 29, 31
 SLEEP_S = 0.4
 BUSY_S = 0.2
 HELD_BYTES = 64 << 20
@@ -37,13 +39,16 @@ def harmful(request: PointRequest, log: Path | None = None) -> Outcome:
         os._exit(3)
     if request.batch == KILLED:
         os.kill(os.getpid(), signal.SIGKILL)
-    if request.batch == RAISES:
-        raise SystemError("no such thing")
-    if request.batch == HOLDS_MEMORY:
-        held.append(bytearray(os.urandom(1024)) * (HELD_BYTES // 1024))
     if request.batch == SLEEPS:
         time.sleep(SLEEP_S)
     return quick(request, log)
+
+
+def weighed(request: PointRequest, log: Path | None = None) -> Outcome:
+    """Return what the worker holds, and have one run leave it with more."""
+    if request.batch == HOLDS_MEMORY:
+        held.append(bytearray(os.urandom(1024)) * (HELD_BYTES // 1024))
+    return Outcome({"bytes": psutil.Process().memory_info().rss}, None, 0.0)
 
 
 def busy(request: PointRequest, log: Path | None = None) -> Outcome:

@@ -36,10 +36,10 @@ def carry_out_search(document: SweepDocument, search: Search, carrier: Carrier) 
             rows |= _kept(carrier.store, number)
         elif carrier.store.n_points(number) <= first:
             carrier.store.add_points(number, keys)
-        space = Listing(search.axes, settings)
-        carrier.carry_out(number, space, rows.__setitem__, search.n_points)
-        if carrier.stop.number is not None and carrier.store.counts(number).open:
-            break
+        if carrier.store.n_points(number) == len(settings):  # else the store has later ones, so these have ended
+            carrier.carry_out(number, Listing(search.axes, settings), rows.__setitem__, search.n_points)
+            if carrier.stop.number is not None and carrier.store.counts(number).open:
+                break
         points = range(first, len(settings))
         if any(point not in rows for point in points):  # of a run that another point has, too
             rows |= _kept(carrier.store, number)
@@ -58,5 +58,6 @@ def _check(document: SweepDocument, rows: Mapping[int, Row], keys: Mapping[int, 
     for point, key in keys.items():
         found = rows.get(point, {}).get("key")
         if found is not None and found != key.hex():
-            problem = f"trial {point} of the search in the store was another one"
-            document.refuse(InputError(problem, expected="the version of optuna that began it, or another store"), "")
+            problem = f"trial {point} of the search in the store was another one (by another version of optuna, or a "
+            problem += "run before it has been tried again since)"
+            document.refuse(InputError(problem, expected="another store"), "")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dieshot.simulator.errors import InputError
 from dieshot.simulator.store.counts import Counts
 from dieshot.simulator.store.store import Store
 from dieshot.simulator.sweep.carrying import Carrier
@@ -85,6 +86,9 @@ def sweep(
     engine_options = EngineOptions(folder=folder, workers=workers, **(options or {}))
     check_engine(engine, engine_options)
     plan = Search(found) if found.method == SEARCH else space_of(found)
+    if retry and isinstance(plan, Search):
+        problem = InputError("a search tries no run again: what came after hangs on it", expected="another store")
+        found.refuse(problem, "method")
     with Store.open(folder, create=True) as opened:
         if retry:
             opened.retry(retry)
