@@ -1,7 +1,7 @@
 """A client of a store in a process of its own, to be killed: it says on a pipe what the store has acknowledged.
 
-Run as `python store_client.py FOLDER`. It works through sweeps of `SWEEPS`, adds the next when one is complete, and
-writes one line for each thing that is done: `sweep N`, `finished RUN RUN ...`, `compact`, `complete`.
+Run as `python store_client.py FOLDER [JOURNAL]`. It works through sweeps of `SWEEPS`, adds the next when one is
+complete, and writes one line for each thing that is done: `sweep N`, `finished RUN RUN ...`, `compact`, `complete`.
 """
 
 import sys
@@ -11,11 +11,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from runs_of_a_store import finished, keys
 
-from dieshot.simulator.store import shard
+from dieshot.simulator.store import ledger, shard
 from dieshot.simulator.store.store import Store
 
 # Numbers behind the keys of each sweep's points: sweeps overlap, and the first repeats some.
-SWEEPS = tuple([*range(start, start + 120), start, start + 1] for start in range(0, 1200, 60))
+SWEEPS = tuple([*range(start, start + 120), start, start + 1] for start in range(0, 720, 60))
 CHUNK = 7
 COMPACT_EVERY = 3
 
@@ -45,4 +45,5 @@ def say(line: str) -> None:
 
 if __name__ == "__main__":
     shard.ROWS_AT_ONCE = 64
+    ledger.JOURNAL = sys.argv[2] if len(sys.argv) > 2 else ledger.JOURNAL
     work(Path(sys.argv[1]))

@@ -69,8 +69,9 @@ def _column(values: Sequence[Value]) -> pyarrow.Array:
         return pyarrow.nulls(len(values))
     if not kinds <= {bool, int, float, str}:
         raise ValueError("a row with a list or a mapping for a value")
-    if kinds == {bool}:
-        return pyarrow.array(values, pyarrow.bool_())
+    alone = {bool: pyarrow.bool_(), float: pyarrow.float64(), str: pyarrow.string()}
+    if len(kinds) == 1 and (kind := next(iter(kinds))) in alone:
+        return pyarrow.array(values, alone[kind])
     fits = all(-INT64 <= value < INT64 for value in values if type(value) is int) if int in kinds else True
     if kinds == {int} and fits:
         return pyarrow.array(values, pyarrow.int64())

@@ -19,6 +19,10 @@ class StoreError(RuntimeError):
     """The store cannot go on, such as on a full disk; what it has acknowledged is safe. `str()` is one line."""
 
 
+class GoneError(InputError):
+    """A file that the ledger names is not there: it may have been replaced since the ledger was read."""
+
+
 @contextmanager
 def told(file: Path) -> Iterator[None]:
     """Turn what SQLite and the system say about `file` into an InputError or a StoreError of one line."""

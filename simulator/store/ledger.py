@@ -17,6 +17,7 @@ from dieshot.simulator.store.schema import APPLICATION_ID, TABLES, VERSION
 FILE_NAME = "ledger.sqlite"
 RESULTS = "results"
 BUSY_SECONDS = 30.0
+JOURNAL = "WAL"
 WAL_BYTES = 16 << 20  # what a write-ahead log keeps of the disk once it has been worked off
 
 
@@ -99,7 +100,7 @@ def _configure(connection: sqlite3.Connection) -> None:
 def _journal(connection: sqlite3.Connection) -> None:
     mode = ""
     with contextlib.suppress(sqlite3.OperationalError):  # file systems without shared memory take no such log
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = connection.execute(f"PRAGMA journal_mode = {JOURNAL}").fetchone()[0]
     if mode != "wal":
         connection.execute("PRAGMA journal_mode = DELETE")
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")

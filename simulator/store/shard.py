@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.store.columns import is_plain
-from dieshot.simulator.store.error import damaged, told
+from dieshot.simulator.store.error import GoneError, damaged, told
 from dieshot.simulator.store.ledger import RESULTS
 from dieshot.simulator.store.outcome import OWN
 from dieshot.simulator.store.schema import RANGE
@@ -84,7 +84,7 @@ def read(folder: Path, part: int, name: str, n: int, columns: list[str] | None =
             chosen = None if columns is None else [each for each in file.schema_arrow.names if each in columns]
             table = file.read(columns=chosen).replace_schema_metadata(None)
     except FileNotFoundError as error:
-        raise damaged(path, "it is missing") from error
+        raise GoneError("file of a result store is missing", file=str(path)) from error
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         if isinstance(error, PermissionError | InputError):
             raise
@@ -103,7 +103,7 @@ def on_disk(folder: Path, part: int, name: str, n: int) -> dataset.Dataset:
             _refuse_foreign(path, file.schema_arrow, file.metadata.num_rows, n)
         return dataset.dataset(path, format="parquet")
     except FileNotFoundError as error:
-        raise damaged(path, "it is missing") from error
+        raise GoneError("file of a result store is missing", file=str(path)) from error
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         if isinstance(error, PermissionError | InputError):
             raise

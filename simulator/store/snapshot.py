@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,16 @@ from dieshot.simulator.errors import InputError, listed, nearest_name
 from dieshot.simulator.store import shard
 from dieshot.simulator.store.columns import union
 from dieshot.simulator.store.compact import rows_in_ledger
+from dieshot.simulator.store.error import GoneError
 from dieshot.simulator.store.ledger import reading
 from dieshot.simulator.store.schema import RANGE
 
 if TYPE_CHECKING:
     import pyarrow
     from pyarrow import dataset
+
+
+TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,14 @@ class Snapshot:
 
 
 def snapshot(folder: Path, sweep: str | int | None) -> Snapshot:
-    """Read the store as it is now. Whole Parquet files are left on the disk, for they stay as they are."""
+    """Read the store as it is now. Parquet files of whole ranges are left on the disk, for they stay as they are."""
+    for _ in range(TRIES):
+        with suppress(GoneError):  # a client has moved rows into a newer file meanwhile
+            return _snapshot(folder, sweep)
+    return _snapshot(folder, sweep)
+
+
+def _snapshot(folder: Path, sweep: str | int | None) -> Snapshot:
     with reading(folder) as connection:
         number = None if sweep is None else sweep_number(connection, folder, str(sweep))
         shards = {part: (file, n) for part, file, n in connection.execute("SELECT part, file, runs FROM shard")}

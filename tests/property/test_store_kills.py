@@ -12,19 +12,21 @@ import pytest
 import store_client
 from runs_of_a_store import contents, finished, key
 
+from dieshot.simulator.store import ledger
 from dieshot.simulator.store.compact import rows_in_ledger
 from dieshot.simulator.store.question import rows
 from dieshot.simulator.store.shard import read
+from dieshot.simulator.store.status import status
 from dieshot.simulator.store.store import Store
 
 CLIENT = Path(store_client.__file__)
-KILLS = 8
-SPAN_S = 0.35  # a kill comes within this time after the client's first word
+KILLS = 6
+SPAN_S = 0.3  # a kill comes within this time after the client's first word
 
 
-def run_until(folder: Path, killed_after_s: float | None) -> list[str]:
+def run_until(folder: Path, killed_after_s: float | None, journal: str = ledger.JOURNAL) -> list[str]:
     """Run a client, kill it some time after its first word, return all that it said."""
-    with subprocess.Popen([sys.executable, CLIENT, folder], stdout=subprocess.PIPE, text=True) as client:
+    with subprocess.Popen([sys.executable, CLIENT, folder, journal], stdout=subprocess.PIPE, text=True) as client:
         assert client.stdout is not None
         said = [client.stdout.readline()]
         if killed_after_s is not None:
@@ -69,12 +71,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return contents(folder)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_kills_at_random_moments_lose_nothing(seed: int, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    draw = random.Random(seed)
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_kills_at_random_moments_lose_nothing(journal: str, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    draw = random.Random(journal)
     folder, acknowledged, sweeps = tmp_path / "store", set[int](), 0
     for _ in range(KILLS):
-        said = run_until(folder, draw.random() * SPAN_S)
+        said = run_until(folder, draw.random() * SPAN_S, journal)
         acknowledged |= {int(run) for line in said if line.startswith("finished") for run in line.split()[1:]}
         sweeps = max([sweeps, *(int(line.split()[1]) for line in said if line.startswith("sweep"))])
         check(folder, acknowledged, sweeps)
@@ -134,4 +136,22 @@ def test_a_kill_while_the_store_is_made(killed_after_s: float, tmp_path: Path, u
             time.sleep(killed_after_s)
             client.kill()
     assert run_until(folder, None)[-1] == "complete"
+    assert contents(folder) == undisturbed
+
+
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_looks_from_elsewhere_while_a_client_is_at_work(
+    journal: str, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    folder, seen = tmp_path / "store", [0]
+    with subprocess.Popen([sys.executable, CLIENT, folder, journal], stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        client.stdout.readline()
+        while client.poll() is None:
+            found = rows(folder, None, ["run"])["run"].to_pylist()
+            assert found == sorted(set(found)) and len(found) >= seen[-1]
+            assert status(folder)["done"] + status(folder)["failed"] >= len(found)
+            seen.append(len(found))
+        assert client.stdout.read().endswith("complete\n")
+    assert len(set(seen)) > 3
     assert contents(folder) == undisturbed

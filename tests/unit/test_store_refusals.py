@@ -127,7 +127,7 @@ while True:
         (overwrite("results", b"PAR1 and more of it PAR1"), r"\.parquet: file of a result store is damaged"),
         (other_parquet, r"\.parquet: .*no column error"),
         (nested_parquet, r"\.parquet: .*column 'deep' of type list"),
-        (lambda folder: shard(folder).unlink(), r"\.parquet: .*it is missing"),
+        (lambda folder: shard(folder).unlink(), r"\.parquet: file of a result store is missing"),
     ],
 )
 def test_a_damaged_or_foreign_store_is_one_line(
