@@ -46,8 +46,8 @@ class Trial:
         client = self._start()
         deadline_s = time.monotonic() + PATIENCE_S
         for index in range(n_kills):
-            while self._n_ended() < at[index]:
-                assert time.monotonic() < deadline_s, f"{self._n_ended()} of {n_runs} runs after kills {self.killed}"
+            while n_ended(self.store) < at[index]:
+                assert time.monotonic() < deadline_s, f"{n_ended(self.store)} runs after {self.killed}"
                 client = self._alive(client)
                 time.sleep(0.01)
             client = self._alive(client)
@@ -72,15 +72,6 @@ class Trial:
         assert ended in (None, 0, -signal.SIGKILL), client.stderr and client.stderr.read()
         return client if ended is None else self._start()
 
-    def _n_ended(self) -> int:
-        if not (self.store / "ledger.sqlite").exists():
-            return 0
-        try:
-            found = status(self.store)
-        except Exception:  # a store that is just being made
-            return 0
-        return int(found["done"] + found["failed"])
-
     def _kill(self, client: subprocess.Popen[bytes], victim: str) -> None:
         try:
             parent = psutil.Process(client.pid)
@@ -104,6 +95,17 @@ class Trial:
         if parent in doomed:
             client.wait()
         self.killed.append(f"{victim} ({len(doomed)})")
+
+
+def n_ended(store: Path) -> int:
+    """Return how many runs of a store have ended; 0 of one that is not there yet."""
+    if not (store / "ledger.sqlite").exists():
+        return 0
+    try:
+        found = status(store)
+    except Exception:  # a store that is just being made
+        return 0
+    return int(found["done"] + found["failed"])
 
 
 def results_of(store: Path) -> dict[str, bytes]:

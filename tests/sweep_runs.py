@@ -12,7 +12,9 @@ from typing import Any
 
 import psutil
 
+from dieshot.simulator.store.store import Store
 from dieshot.simulator.studies.point import PointRequest
+from dieshot.simulator.sweep.drive import drive
 from dieshot.simulator.sweep.engines.engine import Chunk, Started, Task
 from dieshot.simulator.sweep.engines.processes import Processes
 from dieshot.simulator.sweep.outcome import Outcome
@@ -21,6 +23,7 @@ from dieshot.simulator.sweep.row import Row
 EXITS, KILLED, FAILS, HOLDS_MEMORY, SLEEPS = 13, 17, 19, 29, 31
 SLEEP_S = 0.4
 BUSY_S = 0.2
+BRIEF_S = 0.005
 HELD_BYTES = 64 << 20
 held: list[bytearray] = []
 
@@ -49,6 +52,14 @@ def weighed(request: PointRequest, log: Path | None = None) -> Outcome:
     if request.batch == HOLDS_MEMORY:
         held.append(bytearray(os.urandom(1024)) * (HELD_BYTES // 1024))
     return Outcome({"bytes": psutil.Process().memory_info().rss}, None, 0.0)
+
+
+def brief(request: PointRequest, log: Path | None = None) -> Outcome:
+    """Return as many figures as a run has, after a few milliseconds."""
+    started_s = time.perf_counter()
+    time.sleep(BRIEF_S)
+    figures: Row = {f"figure_{index}_s": request.batch / (index + 3) for index in range(45)}
+    return Outcome(figures, None, time.perf_counter() - started_s)
 
 
 def busy(request: PointRequest, log: Path | None = None) -> Outcome:
@@ -110,6 +121,35 @@ def asleep(request: PointRequest, log: Path | None = None) -> Outcome:
     """Sleep for longer than a test takes."""
     time.sleep(60)
     return quick(request, log)
+
+
+def recorded(request: PointRequest, log: Path | None = None) -> Outcome:
+    """Add a line to a file as the run begins, and take a few milliseconds."""
+    assert log is not None
+    with open(log, "a") as file:
+        file.write(f"{request.batch}\n")
+    return brief(request, log)
+
+
+class RecordedBatches(Batches):
+    """Batches whose runs leave a line in a file each time that they are begun."""
+
+    def __init__(self, batches: list[int], file: Path) -> None:
+        super().__init__(batches)
+        self._file = file
+
+    def task(self, run: int, point: int) -> Task:
+        """Return the task of a run."""
+        return Task(run, request_of(self.batches[point]), self._file)
+
+
+def carry_out_recorded(folder: Path, file: Path, n: int) -> None:
+    """Be a client that carries out `n` recorded runs."""
+    points = RecordedBatches(list(range(1000, 1000 + n)), file)
+    with Store.open(folder, create=True) as store:
+        number = store.add_sweep("recorded", "text", points.keys)
+        with Processes(2, recorded) as engine:
+            drive(store, number, points, engine)
 
 
 def hold_workers(connection: Connection) -> None:
