@@ -9,6 +9,7 @@ from dieshot.simulator.cli import option
 from dieshot.simulator.cli.output import destination, reserved_stdout
 
 TABLE_ROWS = 100
+PICTURES = (".png", ".svg")
 SUFFIXES = (".csv", ".json", ".parquet")
 
 StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="The folder of a sweep's results.")]
@@ -51,6 +52,13 @@ Pareto = Annotated[
         help="Only rows that no other row beats in all of these: min:energy_per_token_j,max:tokens_per_s_user.",
     ),
 ]
+Picture = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw column --y over --x into a PNG or SVG file.")
+]
+Over = Annotated[str | None, typer.Option("--x", metavar="COLUMN", help="--plot: the column from left to right.")]
+Drawn = Annotated[str | None, typer.Option("--y", metavar="COLUMN", help="--plot: the column from bottom to top.")]
+By = Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="--plot: a line for each value of this column.")]
+Log = Annotated[str, typer.Option("--log", metavar="x|y|xy", help="--plot: logarithmic axes.", show_default="none")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values, with exact figures.")]
 Output = Annotated[
     Path | None,
@@ -67,6 +75,11 @@ def results(
     sweep: SweepName = None,
     pareto: Pareto = None,
     output: Output = None,
+    plot: Picture = None,
+    x: Over = None,
+    y: Drawn = None,
+    by: By = None,
+    log: Log = "",
     as_json: option.Json = False,
     as_csv: Csv = False,
     quiet: option.Quiet = False,
@@ -78,9 +91,10 @@ def results(
     figures with their unit at the end of the name, error and key; with --sweep also point. The sweep may still run.
     """
     file = _file(output)
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
-    is_table = not (as_json or as_csv or file)
+    if sum(map(bool, (as_json, as_csv, output, plot))) > 1:
+        raise typer.BadParameter("of --json, --csv, --output and --plot there can be one")
+    picture = _picture(plot, x, y, log)
+    is_table = not (as_json or as_csv or file or picture)
     most = TABLE_ROWS + 1 if is_table and limit is None and pareto is None else limit
     with reserved_stdout():
         from dieshot.simulator.cli.goals import best
@@ -93,9 +107,13 @@ def results(
         found = rows.Rows(answer.schema, answer.batches())
         if pareto is not None:
             found = best(found, pareto, most)
-        if file is not None:
+        if picture is not None:
+            rows.draw(found, picture, str(x), str(y), by, log)
+            if not quiet:
+                print(f"{y} over {x} in {picture}")
+        elif file is not None:
             n = rows.write(found, file)
-            if not quiet and not (as_json or as_csv):
+            if not quiet:
                 print(f"{n:,} rows in {file}")
         elif as_json:
             rows.print_json(found)
@@ -111,3 +129,15 @@ def _file(output: Path | None) -> Path | None:
     if output.suffix not in SUFFIXES:
         raise typer.BadParameter(f"{str(output)!r}, expected a name that ends in {', '.join(SUFFIXES)}")
     return destination(output, "")
+
+
+def _picture(plot: Path | None, x: str | None, y: str | None, log: str) -> Path | None:
+    if plot is None:
+        return None
+    if x is None or y is None:
+        raise typer.BadParameter("--plot needs --x and --y")
+    if log not in ("", "x", "y", "xy"):
+        raise typer.BadParameter(f"{log!r}, expected x, y or xy", param_hint="--log")
+    if plot.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(f"{plot}, expected a file that ends in {' or '.join(PICTURES)}", param_hint="--plot")
+    return destination(plot, "")

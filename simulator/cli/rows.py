@@ -59,6 +59,11 @@ def _values(column: pyarrow.Array) -> list[Any]:
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
+def records(rows: Rows) -> list[dict[str, Any]]:
+    """Return the rows by name of column."""
+    return [dict(zip(rows.names, cells, strict=True)) for cells in rows]
+
+
 def print_csv(rows: Rows, file: IO[str] | None = None) -> int:
     """Write a heading and the rows; a number as Python reads it back to the last bit, nothing for null."""
     writer = csv.writer(file or sys.stdout, lineterminator="\n")
@@ -94,17 +99,28 @@ def write(rows: Rows, file: Path) -> int:
             return (print_csv if file.suffix == ".csv" else print_json)(rows, out)
 
 
+def draw(rows: Rows, file: Path, x: str, y: str, by: str | None, log: str) -> None:
+    """Draw one column over another into a PNG or SVG file; `log` holds the names of logarithmic axes."""
+    from dieshot.simulator.report.plot import plot
+
+    x_scale, y_scale = ("log" if axis in log else "linear" for axis in "xy")
+    plot(records(rows), x, y, file, by=by, x_scale=x_scale, y_scale=y_scale)
+
+
 def print_table(rows: Rows, most: int | None, everything: bool = False) -> None:
     """Print what varies as a table, what is the same in all rows on one line, runs without figures at the end.
 
-    most: how many rows at most. everything: all columns, for they were asked for one by one.
+    A single row is printed as a list. most: how many rows at most. everything: all columns, for they were asked for.
     """
-    from dieshot.simulator.cli.table import columns, console
+    from dieshot.simulator.cli.table import columns, console, grid
 
     out = console()
-    found = [dict(zip(rows.names, cells, strict=True)) for cells in rows]
+    found = records(rows)
     if not found:
         out.print("no runs have ended that meet this")
+        return
+    if len(found) == 1:
+        out.print(grid((one_line(name), _text(name, value)) for name, value in found[0].items() if value is not None))
         return
     shown = found if most is None else found[:most]
     same, varying, n_others = ([], rows.names, 0) if everything else _sorted_out(rows.names, shown)
@@ -133,12 +149,15 @@ def _sorted_out(
 ) -> tuple[list[tuple[str, Any]], list[str], int]:
     """Return what is the same in all rows, the columns to show, what was asked for first, and how many others vary."""
     able = [name for name in names if name not in APART]
-    varying = [name for name in able if any(row[name] != rows[0][name] for row in rows)] if len(rows) > 1 else able
+    # What a failed run has not come to know (chips, precision) does not vary for that.
+    ended = [row for row in rows if row.get("error") is None]
+    seen = {name: {row[name] for row in rows} - {None} | {row[name] for row in ended} for name in able}
+    varying = [name for name in able if len(seen[name]) > 1]
     figures = [name for name in MAIN if name in varying]
     asked = [name for name in varying if not _is_figure(name) and name not in ("sets", "run")]
     number = [name for name in ("point", "run") if name in varying][:1]
     chosen = [*number, *asked, *figures]
-    same = [(name, rows[0][name]) for name in able if name not in varying and not _is_figure(name)]
+    same = [(name, value) for name in able if name not in varying and not _is_figure(name) for value in seen[name]]
     n_others = len([name for name in varying if name not in (*chosen, "run", "sets")])
     return [(name, value) for name, value in same if value not in (None, "")], chosen, n_others
 
@@ -162,6 +181,8 @@ def _headings(names: Sequence[str], sides: Sequence[str]) -> dict[str, str]:
 
 
 def _text(name: str, value: Any) -> str:
+    if isinstance(value, float) and 1e3 <= abs(value) < 1e9 and quantity.unit(name) is None:
+        return f"{value:,.0f}"
     return one_line(value, 200) if isinstance(value, str) else quantity.text(name, value)
 
 

@@ -151,7 +151,14 @@ def test_questions_choose_order_and_cut(store: Store) -> None:
         (["--sweep", "mor"], "sweep: no such sweep in the store; .*did you mean 'more'"),
         (["--limit", "-1"], "expected a whole number of at least 0"),
         (["-o", "rows.xls"], "'rows.xls', expected a name that ends in .csv, .json, .parquet"),
-        (["--json", "--csv"], "--json and --csv exclude each other"),
+        (["--json", "--csv"], "of --json, --csv, --output and --plot there can be one"),
+        (["--plot", "a.png"], "--plot needs --x and --y"),
+        (["--plot", "a.gif", "--x", "batch", "--y", "run"], "a.gif, expected a file that ends in .png or .svg"),
+        (["--plot", "a.png", "--x", "bach", "--y", "run"], "did you mean 'batch'"),
+        (["--plot", "a.png", "--x", "batch", "--y", "run", "--log", "z"], "'z', expected x, y or xy"),
+        (["--pareto", "min:energy_per_tokn_j"], "did you mean 'energy_per_token_j'"),
+        (["--pareto", "min:average_power_w"], "no column average_power_w"),
+        (["--pareto", "energy_per_token_j"], "expected min:FIGURE or max:FIGURE"),
     ],
 )
 def test_a_wrong_question_is_one_line(
@@ -241,3 +248,27 @@ def test_a_table_shows_what_varies_and_failures_last(store: Store, capsys: pytes
     assert capsys.readouterr().out == "no runs have ended that meet this\n"
     assert results(store.folder, "--quiet") == 0
     assert capsys.readouterr().out == ""
+
+
+def test_one_row_is_a_list(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert results(store.folder, "--where", "run = 3") == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()][:3] == [
+        ["run", "3"],
+        ["state", "done"],
+        ["batch", "3"],
+    ]
+
+
+def test_a_front_holds_what_nothing_beats(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    goals = ("--pareto", "min:energy_per_token_j", "--csv", "--select", "run, energy_per_token_j")
+    assert results(store.folder, *goals) == 0
+    assert capsys.readouterr().out == f"run,energy_per_token_j\n34,{1 / 35!r}\n"
+
+
+def test_a_picture_is_the_same_each_time(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "a.svg", tmp_path / "b.svg"]
+    for file in files:
+        axes = ("--x", "chip.hbm.pin_rate", "--y", "energy_per_token_j", "--by", "system", "--log", "y")
+        assert results(store.folder, "--plot", str(file), *axes) == 0
+        assert capsys.readouterr().out == f"energy_per_token_j over chip.hbm.pin_rate in {file}\n"
+    assert files[0].read_bytes() == files[1].read_bytes() and b"<svg" in files[0].read_bytes()
