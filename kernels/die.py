@@ -166,6 +166,7 @@ def _assign(time_fs: int, slot: int, cta: int, sms: Sms) -> None:
     sms.slots[slot, sm.L_READY] = start_fs
     sms.slots[slot, sm.L_OPEN_GROUPS] = sms.n_groups
     sms.resident_fs[slot] = start_fs
+    sms.units[slot // sms.slots_per_sm, sm.WAKE] = 0
     for group in range(slot * sms.n_groups, (slot + 1) * sms.n_groups):
         sms.groups[group, sm.G_CTA] = cta
         sms.groups[group, sm.G_READY] = start_fs

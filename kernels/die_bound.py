@@ -1,4 +1,4 @@
-"""When a kernel that is under way on a GPU die can be over at the earliest: what is left to do, at the rate of each unit."""
+"""When a kernel under way on a GPU die can be over at the earliest: what is left to do, at the rate of each unit."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def _left_of_cta(group: int, sms: Sms, later: Rows) -> tuple[int, int]:
 
 @timing_loop(types.int64(INT, SMS, CACHE, types.Array(types.int64, 2, "C"), types.Array(types.int64, 1, "C")))
 def least_end(until_fs: int, sms: Sms, cache: Cache, later: Rows, totals: Rows) -> int:
-    """Return a time before which the last CTA cannot be over and stored, as seen at `until_fs`, before which all is done.
+    """Return a time before which the last CTA cannot be over and stored, as seen at `until_fs`.
 
-    Every unit is given its work without a wait. later (CTA, 2), totals (N_TOTALS).
+    All that starts before it has been carried out. Every unit is given its work without a wait.
+    later (CTA, 2), totals (N_TOTALS).
     """
     n_groups = sms.slots_per_sm * sms.n_groups
     end_fs = until_fs

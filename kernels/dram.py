@@ -384,7 +384,8 @@ def visit(
 
 @inlined
 def soonest_column(
-    ch: int, cfg: Rows, nodes: Rows, next_ok: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows, is_write: Rows
+    ch: int, cfg: Rows, nodes: Rows, next_ok: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows,
+    is_write: Rows
 ) -> int:  # fmt: skip
     """Return the first tick at which a column command of a request that is here could be ready; FAR where none."""
     soonest = FAR

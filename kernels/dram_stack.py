@@ -31,7 +31,7 @@ NONE = -1
 
 # shape: what does not change.
 (TICK_FS, PATH_FS, ACCESS_BYTES, BURST_BYTES, BURST_TICKS, N_CHANNELS, PSEUDO_BANKS, ROW_ACCESSES, REFRESH_TICKS,
- HOLD_TICKS, N_SHAPE) = range(11)  # fmt: skip
+ HOLD_TICKS, ACCESS_BURSTS, N_SHAPE) = range(12)  # fmt: skip
 GOLDEN = 2654435769  # 2**32 over the golden ratio: multiples of it spread evenly, wherever they begin
 
 # queue (channel, N_QUEUE): the reads and the writes that wait for the controller; when the channel is looked at next;
@@ -83,6 +83,7 @@ def wait(
     accesses: Rows, is_write: Rows, extra: Rows, regs: Rows
 ) -> None:  # fmt: skip
     """Put an access at the end of its channel's queue of reads or writes."""
+    bursts = shape[ACCESS_BURSTS] if bytes_ == shape[ACCESS_BYTES] else -(-bytes_ // shape[BURST_BYTES])
     k = regs[FREE_ACCESS]
     regs[FREE_ACCESS] = accesses[k, NEXT]
     accesses[k, NEXT] = NONE
@@ -92,7 +93,7 @@ def wait(
     accesses[k, REQUEST] = request
     accesses[k, BYTES] = bytes_
     is_write[k] = write
-    extra[k] = (-(-bytes_ // shape[BURST_BYTES]) - 1) * shape[BURST_TICKS]
+    extra[k] = (bursts - 1) * shape[BURST_TICKS]
     if queue[channel, HEAD + write] == NONE:
         queue[channel, HEAD + write] = k
     else:
@@ -107,7 +108,12 @@ def take_in(
     is_write: Rows, extra: Rows, pending: Rows, regs: Rows
 ) -> None:  # fmt: skip
     """Cut requests (n, 4: time fs, bytes, READ or WRITE, tile) into accesses; a write without a tile goes on where the
-    last one ended."""
+    last one ended.
+
+    Where the next access of a request goes follows from the one before, up to the end of a round.
+    """
+    n_channels = shape[N_CHANNELS]
+    n_banks = n_pins // n_channels * shape[PSEUDO_BANKS]
     for i in range(n_requests):
         arrival = -(-requests[i, 0] // shape[TICK_FS])
         left = requests[i, 1]
@@ -126,14 +132,26 @@ def take_in(
         else:
             address = regs[WRITE_POINTER]
             regs[WRITE_POINTER] += left
+        channel, bank, row, room = place_of(address, shape, n_pins)
+        left_of_round = n_pins - address // shape[ACCESS_BYTES] % n_pins
         while left > 0:
-            channel, bank, row, room = place_of(address, shape, n_pins)
+            if left_of_round == 0:
+                channel, bank, row, room = place_of(address, shape, n_pins)
+                left_of_round = n_pins
             piece = min(left, room)
             wait(channel, arrival, bank, row, slot, piece, requests[i, 2], shape, queue, accesses, is_write, extra,
                  regs)  # fmt: skip
             pending[slot, LEFT] += 1
             address += piece
             left -= piece
+            left_of_round -= 1
+            room = shape[ACCESS_BYTES]
+            channel += 1
+            if channel == n_channels:
+                channel = 0
+                bank += shape[PSEUDO_BANKS]
+                if bank >= n_banks:
+                    bank -= n_banks
 
 
 @inlined
@@ -156,6 +174,13 @@ def entry_tick(
     if counts[ch, READS] > 0 or (read != NONE and accesses[read, ARRIVAL] <= max(now, arrival)):
         arrival += shape[HOLD_TICKS]
     return arrival
+
+
+@inlined
+def first_entry(now: int, ch: int, shape: Rows, cfg: Rows, queue: Rows, accesses: Rows, counts: Rows) -> int:
+    """Return a tick before which nothing that waits enters the controller's queues, as long as these do not change."""
+    read = entry_tick(READ, now, ch, shape, cfg, queue, accesses, counts)
+    return min(read, entry_tick(WRITE, now, ch, shape, cfg, queue, accesses, counts))
 
 
 @inlined
@@ -238,12 +263,11 @@ def advance_stack(
     n_fills = 0
     n_log = 0
     for ch in range(queue.shape[0]):
-        now = queue[ch, WAKE]
-        for write in range(2):
-            entry = entry_tick(write, queue[ch, DONE], ch, shape, cfg, queue, accesses, counts)
-            now = min(now, max(entry, queue[ch, DONE]))
+        entry = first_entry(queue[ch, DONE], ch, shape, cfg, queue, accesses, counts)
+        now = min(queue[ch, WAKE], max(entry, queue[ch, DONE]))
         while now < until and not (drain and queue[ch, IN_FLIGHT] == 0):
-            enter(now, ch, shape, cfg, nodes, next_ok, open_row, lists, counts, chan, queue, accesses)
+            if entry <= now:
+                enter(now, ch, shape, cfg, nodes, next_ok, open_row, lists, counts, chan, queue, accesses)
             if next_visit(ch, chan) <= now or should_turn(ch, cfg, counts, chan):
                 pseudo = chan[ch, DUE_PSEUDO]
                 n_refreshes = tally[ch, REFAB]
@@ -252,7 +276,7 @@ def advance_stack(
                 look_ahead(now, ch, cfg, nodes, next_ok, open_row, lists, counts, chan, is_write)
                 if served > 0:
                     k = served - 1
-                    line = ch * n_pseudo + accesses[k, BANK] // shape[PSEUDO_BANKS]
+                    line = ch * n_pseudo + nodes[accesses[k, BANK], 0]
                     if record:
                         n_log = note_data(line, accesses[k, ARRIVAL], finished[k] - extra[k] - shape[BURST_TICKS],
                                           finished[k], accesses[k, BYTES], shape, pins, open_, n_log, log)  # fmt: skip
@@ -262,9 +286,8 @@ def advance_stack(
                     pins[ch * n_pseudo + pseudo, REFRESH_BEGIN] = now
                     pins[ch * n_pseudo + pseudo, REFRESH_END] = now + shape[REFRESH_TICKS]
             wake = now + 1 if should_turn(ch, cfg, counts, chan) else next_visit(ch, chan)
-            for write in range(2):
-                wake = min(wake, entry_tick(write, now, ch, shape, cfg, queue, accesses, counts))
-            now = max(wake, now + 1)
+            entry = first_entry(now, ch, shape, cfg, queue, accesses, counts)
+            now = max(min(wake, entry), now + 1)
         queue[ch, WAKE] = now
         queue[ch, DONE] = until
     return n_fills * (1 << 32) + n_log

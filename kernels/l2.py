@@ -86,6 +86,23 @@ def install(
         regs[R_RESIDENT] -= tile_bytes[victim]
 
 
+@timing_loop("void(int64[::1], int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])")
+def install_all(
+    tiles: Rows,
+    capacity_bytes: int,
+    tile_bytes: Rows,
+    tile_ready_fs: Rows,
+    older: Rows,
+    newer: Rows,
+    waiters: Rows,
+    regs: Rows,
+) -> None:
+    """Make tiles resident from the start, oldest first; see `install`."""
+    for tile in tiles:
+        tile_ready_fs[tile] = 0
+        install(tile, capacity_bytes, tile_bytes, tile_ready_fs, older, newer, waiters, regs)
+
+
 @part_of_loop
 def _take_pipe(
     ready_fs: int, bytes_: int, fs_per_mib: int, record: int, regs: Rows, open_: Rows, n_log: int, log: Rows

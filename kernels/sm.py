@@ -4,6 +4,7 @@ state arrays."""
 
 from __future__ import annotations
 
+from dieshot.kernels.inlined import inlined
 from dieshot.kernels.interval import emit
 from dieshot.kernels.jit import Rows, part_of_loop, timing_loop
 
@@ -62,11 +63,14 @@ PHASE_SIMT = 1
 PHASE_TENSOR2 = 2
 PHASE_EPILOGUE = 3
 
-# Units of an SM (n, 3), also the order of its log lines.
+# Units of an SM, also the order of its log lines; columns of `units` (n, 4): when each is free, when the SM is to be
+# looked at next.
 TENSOR = 0
 SIMT = 1
 COPY = 2
 N_UNITS = 3
+WAKE = 3
+N_SM = 4
 
 # Ring stages (n, 4)
 B_ISSUE = 0
@@ -96,7 +100,7 @@ def deliver(
 ) -> int:
     """Take responses (n, 2: time, ring row; sorted by time) into the SMs through their ingress ports.
 
-    ring (rows, 4), units (SMs, 3: time each unit is free), in_bytes (rows): bytes that a stage brings in. Gaps of the
+    ring (rows, 4), units (SMs, 4), in_bytes (rows): bytes that a stage brings in. Gaps of the
     port are waiting for memory from the request on, before that for a free stage. Returns the log rows written (two a
     response).
     """
@@ -108,6 +112,7 @@ def deliver(
         start = max(responses[i, 0], free)
         end = start + in_bytes[row] * fs_per_mib // MIB
         units[sm, COPY] = end
+        units[sm, WAKE] = 0
         ring[row, B_ARRIVE] = end
         if record:
             line = sm * N_UNITS + COPY
@@ -123,7 +128,7 @@ def deliver(
     return n_log
 
 
-@part_of_loop
+@inlined
 def _edge(time_fs: int, period_fs: int) -> int:
     return -(-time_fs // period_fs) * period_fs
 
@@ -157,7 +162,7 @@ def _occupy(
     return n_log
 
 
-@part_of_loop
+@inlined
 def _group_ready(
     group: int, row: int, loaded: int, sm: int, classes: Rows, ctas: Rows, groups: Rows, ring: Rows, units: Rows
 ) -> int:
@@ -180,10 +185,9 @@ def _group_ready(
     return int(ready)
 
 
-@part_of_loop
+@inlined
 def _earliest(
     sm: int,
-    until_fs: int,
     period_fs: int,
     n_stages: int,
     n_groups: int,
@@ -195,8 +199,8 @@ def _earliest(
     ring: Rows,
     units: Rows,
 ) -> tuple[int, int, int]:
-    """Return (start, slot, group) of the SM's next action before `until_fs`; group -1 is a load, slot -1 none."""
-    best = until_fs
+    """Return (start, slot, group) of the SM's next action; group -1 is a load, slot -1 none in sight."""
+    best = NEVER
     best_slot = -1
     best_group = -1
     for slot in range(sm * slots_per_sm, (sm + 1) * slots_per_sm):
@@ -393,7 +397,7 @@ def advance_sms(
     Returns 0, or 1 when an output is nearly full: take what is there and call again with the same `until_fs`.
     """
     for sm in range(units.shape[0]):
-        while True:
+        while units[sm, WAKE] < until_fs:
             if (
                 counts[0] + 1 >= requests.shape[0]
                 or counts[1] + 1 >= stores.shape[0]
@@ -402,9 +406,10 @@ def advance_sms(
             ):
                 return 1
             start, slot, group = _earliest(
-                sm, until_fs, period_fs, n_stages, n_groups, slots_per_sm, classes, ctas, slots, groups, ring, units
+                sm, period_fs, n_stages, n_groups, slots_per_sm, classes, ctas, slots, groups, ring, units
             )
-            if slot < 0:
+            if slot < 0 or start >= until_fs:
+                units[sm, WAKE] = start
                 break
             if group < 0:
                 counts[0] = _load(

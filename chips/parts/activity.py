@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dieshot.kernels.gather import LINE, N_COLUMNS, START, count_lines, scatter_lines
 from dieshot.kernels.interval import N_OPEN, close_all
 from dieshot.simulator.engine.cell import BUSY, STALL_LINK, Activity
 
 Rows = NDArray[np.int64]
+FEW_ROWS = 4096  # a chunk of the log, for which a call is not worth while
 
 
 class ActivityLog:
@@ -44,18 +46,30 @@ class ActivityLog:
         """Return what was kept, sorted by component and start."""
         if not self._chunks:
             return Activity.empty()
-        rows = np.concatenate(self._chunks)
-        order = np.lexsort((rows[:, 1], rows[:, 0]))
-        rows = rows[order]
+        n_rows = sum(len(chunk) for chunk in self._chunks)
+        if n_rows < FEW_ROWS * len(self._chunks):
+            self._chunks = [np.concatenate(self._chunks)]
+        lines, start_fs, end_fs, state, amount = self._by_line(n_rows)
         return Activity(
-            (rows[:, 0] + self.first_component).astype(np.int32),
-            np.ascontiguousarray(rows[:, 1]),
-            np.ascontiguousarray(rows[:, 2]),
-            rows[:, 3].astype(np.int8),
-            np.ascontiguousarray(rows[:, 4]),
-            np.ones(len(rows), np.int64),
-            np.zeros(len(rows), np.int64),
+            (lines + self.first_component).astype(np.int32),
+            start_fs,
+            end_fs,
+            state.astype(np.int8),
+            amount,
+            np.ones(n_rows, np.int64),
+            np.zeros(n_rows, np.int64),
         )
+
+    def _by_line(self, n_rows: int) -> Rows:
+        """Return what was kept as columns, sorted by line and start."""
+        n_of_line = np.zeros(len(self.open), np.int64)
+        for chunk in self._chunks:
+            count_lines(chunk, n_of_line)
+        next_of_line = np.cumsum(n_of_line) - n_of_line
+        last_of_line = np.full(len(self.open), -(2**62), np.int64)
+        columns = np.empty((N_COLUMNS, n_rows), np.int64)
+        n_late = sum(scatter_lines(chunk, next_of_line, last_of_line, columns) for chunk in self._chunks)
+        return columns[:, np.lexsort((columns[START], columns[LINE]))] if n_late else columns
 
 
 def waiting_for_links(components: Sequence[int], duration_fs: int) -> Activity:

@@ -81,13 +81,14 @@ class Activity:
         Intervals that repeat must all lie before. The amount of one that crosses is divided in proportion to its time.
         """
         after = np.zeros(n_components, np.int64)
-        crossing = (self.start_fs < time_fs) & (self.end_fs > time_fs)
+        late = np.flatnonzero((self.end_fs > time_fs) | (self.start_fs >= time_fs))
+        if len(late) == 0:
+            return self, after
+        start_fs, amount = self.start_fs[late], self.amount[late]
+        share = np.maximum(time_fs - start_fs, 0) / np.maximum(self.end_fs[late] - start_fs, 1)
         kept = self.amount.copy()
-        length = np.maximum(self.end_fs - self.start_fs, 1)
-        share = (time_fs - self.start_fs[crossing]) / length[crossing]
-        kept[crossing] = (self.amount[crossing] * share).astype(np.int64)
-        kept[self.start_fs >= time_fs] = 0
-        np.add.at(after, self.component - first, self.amount - kept)
+        kept[late] = (amount * share).astype(np.int64)
+        np.add.at(after, self.component[late] - first, amount - kept[late])
         before = self.start_fs < time_fs
         cut = Activity(
             self.component[before],

@@ -49,6 +49,8 @@ def totals(activity: Activity, specs: Sequence[ComponentSpec], duration_fs: int)
     cycles = np.zeros(len(specs) * len(STATES), np.int64)
     amount = np.zeros(len(specs), np.int64)
     np.add.at(amount, ordered.component, ordered.amount * ordered.repeat)
+    if np.all(ordered.repeat == 1):
+        _add_single_cycles(ordered, clock_period_fs, cycles)
     for rows, loop, folded in _blocks(ordered, clock_period_fs):
         spans = _spans(rows, folded)
         n_cycles = _own_cycles(rows, spans, loop, clock_period_fs)
@@ -59,9 +61,27 @@ def totals(activity: Activity, specs: Sequence[ComponentSpec], duration_fs: int)
     return Totals(table, amount, np.bincount(ordered.component, minlength=len(specs)).astype(np.int64))
 
 
+def _add_single_cycles(rows: Activity, clock_period_fs: Int64, cycles: Int64) -> None:
+    """Add the cycles of intervals that happen once, by component and state."""
+    component = rows.component
+    period_fs = clock_period_fs[component]
+    neighbours = component[1:] == component[:-1]
+    _refuse_overlap(component, rows.start_fs, neighbours & (rows.start_fs[1:] < rows.end_fs[:-1]))
+    start_cycle, end_cycle = rows.start_fs // period_fs, ceil_divide(rows.end_fs, period_fs)
+    np.maximum(start_cycle[1:], end_cycle[:-1], out=start_cycle[1:], where=neighbours)
+    np.add.at(cycles, component.astype(np.int64) * len(STATES) + rows.state, end_cycle - start_cycle)
+
+
+def _refuse_overlap(component: NDArray[np.int32], start_fs: Int64, overlap: NDArray[np.bool_]) -> None:
+    """Raise ValueError for the first interval that overlaps the one before it."""
+    if overlap.any():
+        at = int(np.flatnonzero(overlap)[0]) + 1
+        raise ValueError(f"intervals of component {component[at]} overlap at {start_fs[at]} fs")
+
+
 def _blocks(ordered: Activity, clock_period_fs: Int64) -> Iterator[tuple[Activity, Int64, NDArray[np.bool_]]]:
     """Yield rows, their loops and which are folded, in blocks of whole components: expansion needs bounded memory."""
-    if len(ordered) == 0:
+    if np.all(ordered.repeat == 1):
         return
     loop = _loops(ordered)
     folded = _foldable(ordered, loop, clock_period_fs)
@@ -122,9 +142,7 @@ def _own_cycles(rows: Activity, spans: _Spans, loop: Int64, clock_period_fs: Int
     carry_fs = np.where(np.diff(loop[spans.row]) != 0, spans.carry_fs[:-1], 0)
     neighbours = component[1:] == component[:-1]
     overlap = neighbours & (spans.start_fs[1:] < spans.end_fs[:-1] + carry_fs)
-    if overlap.any():
-        at = int(np.flatnonzero(overlap)[0]) + 1
-        raise ValueError(f"intervals of component {component[at]} overlap at {spans.start_fs[at]} fs")
+    _refuse_overlap(component, spans.start_fs, overlap)
     taken = np.where(neighbours, end_cycle[:-1] + carry_fs // period_fs[:-1], 0)
     start_cycle[1:] = np.maximum(start_cycle[1:], taken)
     own: Int64 = end_cycle - start_cycle

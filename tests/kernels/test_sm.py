@@ -33,7 +33,7 @@ class Multiprocessors:
         )
         self.ring = np.zeros((n_slots * n_stages, sm.N_RING), np.int64)
         self.ring[:, sm.B_ARRIVE] = sm.NEVER
-        self.units, self.resident_fs = np.zeros((n_sms, sm.N_UNITS), np.int64), np.zeros(n_slots, np.int64)
+        self.units, self.resident_fs = np.zeros((n_sms, sm.N_SM), np.int64), np.zeros(n_slots, np.int64)
         self.in_bytes, self.counts = np.zeros(len(self.ring), np.int64), np.zeros(6, np.int64)
         self.open = np.zeros((n_sms * sm.N_UNITS, N_OPEN), np.int64)
         first = np.arange(min(n_slots, len(ctas)))  # dealt out SM by SM

@@ -1,4 +1,4 @@
-"""A race of kernels: the one that is fastest when simulated, the others only as far as it takes to see that they lose."""
+"""A race of kernels: the fastest when simulated; the others only as far as it takes to see that they lose."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fastest(timing: DieTiming, choices: Sequence[Choice]) -> int:
 
 
 def _bounds(timing: DieTiming, choice: Choice) -> Iterator[int]:
-    """Advance kernels one after the other, and yield after each leap what they will take at least; at last, all of it."""
+    """Advance kernels one after the other; yield after each leap the least that all take, at last what they do."""
     backlog = np.zeros((timing.hbm.n_pins, 2), np.int64)
     before_fs = 0
     later_fs = len(choice) * (timing.launch_fs + timing.drain_fs)

@@ -32,14 +32,9 @@ class L2Cache:
         self.counts = np.zeros(3, np.int64)
         self.response_rows = np.empty((n_pool, 2), np.int64)
         self.hold_capacity(FIRST_ROWS)
-        for tile in kernel.resident.tolist():
-            self._install(tile)
-
-    def _install(self, tile: int) -> None:
-        self.ready_fs[tile] = 0
-        l2.install(
-            tile,
-            self.timing.l2_capacity_bytes,
+        l2.install_all(
+            kernel.resident,
+            timing.l2_capacity_bytes,
             self.tile_bytes,
             self.ready_fs,
             self.older,

@@ -30,7 +30,7 @@ class Multiprocessors:
         self.ring = np.zeros((self.n_slots * kernel.n_stages, sm.N_RING), np.int64)
         self.ring[:, sm.B_ARRIVE] = sm.NEVER
         self.in_bytes = np.zeros(len(self.ring), np.int64)
-        self.units = np.zeros((timing.n_sms, sm.N_UNITS), np.int64)
+        self.units = np.zeros((timing.n_sms, sm.N_SM), np.int64)
         self.resident_fs = np.zeros(self.n_slots, np.int64)
         self.counts = np.zeros(6, np.int64)
         self.slots[:, sm.L_CTA] = -1

@@ -103,6 +103,7 @@ class HbmDesign:
             stack.ROW_ACCESSES: geometry.n_columns * geometry.burst // self.access_bytes,
             stack.REFRESH_TICKS: self.memory.timings.nRFC * self.memory.bus.ticks_per_cycle,
             stack.HOLD_TICKS: self.hold_fs // self.tick_fs,
+            stack.ACCESS_BURSTS: -(-self.access_bytes // geometry.burst),
         }
         return np.array([values[index] for index in range(stack.N_SHAPE)], np.int64)
 
