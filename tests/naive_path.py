@@ -56,8 +56,8 @@ def starts(timeline: Timeline, step_fs: Sequence[int], gap_fs: int) -> list[list
     return [[when["start", turn, stage] for stage in range(n_stages)] for turn in range(n_turns)]
 
 
-def held_by_instant(watched: Watch, activity: Activity, duration_fs: int) -> dict[str, int]:
-    """Return what holds the main parts of a cell, looked at in every femtosecond by itself."""
+def held_by_instant(watched: Watch, activity: Activity, duration_fs: int) -> tuple[dict[str, int], int]:
+    """Return what holds the main parts of a cell, looked at in every femtosecond by itself; and how much is waiting."""
     specs, kinds = watched.specs, watched.kinds
     state = np.full((len(specs), duration_fs), IDLE)
     work = dict.fromkeys(kinds.others, 0)
@@ -76,13 +76,16 @@ def held_by_instant(watched: Watch, activity: Activity, duration_fs: int) -> dic
         peak, n = kinds.peak_per_fs[kind], sum(spec.kind == kind for spec in specs)
         utilization[kind] = (work[kind] / peak if peak else busy[kind] / n) / duration_fs
     found: dict[str, int] = {}
+    waiting = 0
     for instant in range(duration_fs):
         now = state[:, instant]
         for component, weight in enumerate(watched.weight.tolist()):
             if weight:
                 of = _held(watched, now.tolist(), int(now[component]), utilization)
-                found[of] = found.get(of, 0) + weight
-    return found
+                name = kinds.names.get(of, of)
+                found[name] = found.get(name, 0) + weight
+                waiting += weight if of in STATES else 0
+    return found, waiting
 
 
 def _held(watched: Watch, now: Sequence[int], state: int, utilization: dict[str, float]) -> str:

@@ -65,7 +65,7 @@ def against(path: Path) -> Against:
 
 def _completed(run: RunFile) -> dict[str, Any]:
     """Return the summary of an older file with what later ones tell: states of all kinds of parts, and limits."""
-    kinds = kinds_of(run.specs, _main_kind(run))
+    kinds = _kinds(run)
     done = _done_by_operator(run, list(dict.fromkeys((kinds.main, *kinds.others))))
     whole = Done.nothing(list(done[None].cycles))
     for each in done.values():
@@ -83,13 +83,14 @@ def _limit(kinds: Kinds, done: Done | None, time_s: float) -> str | None:
     return None if done is None else limit(kinds, done, round(time_s * FS_PER_SECOND))
 
 
-def _main_kind(run: RunFile) -> str:
-    """Return what the architecture calls its main kind of part; nothing where the file does not name it."""
+def _kinds(run: RunFile) -> Kinds:
+    """Return the kinds of parts, as the architecture names them; by themselves where the file does not name it."""
     text = run.provenance.get("chip", "")
     try:
-        return str(architecture_of(document_from_text(text, f"{run.path}:chip")).main_kind)
+        architecture = architecture_of(document_from_text(text, f"{run.path}:chip"))
     except InputError:
-        return ""
+        return kinds_of(run.specs, "", {})
+    return kinds_of(run.specs, architecture.main_kind, architecture.resources)
 
 
 def _done_by_operator(run: RunFile, kinds: list[str]) -> dict[Any, Done]:

@@ -1,7 +1,7 @@
 """What sets the time of a stretch of work: a part's own work, or what the main parts of the chip waited for.
 
-The same rule for a moment, an operator or a run, so that all of them speak of the same things: a kind of part
-("hbm_channel"), or a reason of waiting during which no part worked ("stall_launch").
+The same rule for a moment, an operator or a run, so that all of them speak of the same things: a kind of part, or a
+reason of waiting during which no part worked ("stall_operand"), by the name of the resource where one has it ("HBM").
 """
 
 from __future__ import annotations
@@ -10,23 +10,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dieshot.simulator.engine.cell import BUSY, IDLE, STALL_MEMORY, STALL_OPERAND, STATES, ComponentSpec
+from dieshot.simulator.engine.chip import Resource
 from dieshot.simulator.studies.account import Done, burning_kinds
 
 LINK = "link"
 BYTE = "byte"
+HOST = "host"
+# Resources that no architecture names for itself: what joins the chips, and the computer that drives them.
+COMMON = {
+    "links": Resource(("link", "stall_link"), ("fabric.rate=*{}", "fabric.hop_latency=/{}")),
+    HOST: Resource((HOST,), ("system.host.step_gap=/{}",)),
+}
 
 
 class Kinds(NamedTuple):
     """The kinds of parts of a chip that can work, and their peaks.
 
     main: the kind whose time is asked after. others: the rest, of which `carriers` move data; link parts are not among
-    these: waiting for them has a name of its own. peak_per_fs: most work of all parts of a kind together.
+    these: waiting for them has a name of its own. peak_per_fs: most work of all parts of a kind together. names: of the
+    resource that a kind or a reason of waiting belongs to.
     """
 
     main: str
     others: tuple[str, ...]
     carriers: frozenset[str]
     peak_per_fs: Mapping[str, float]
+    names: Mapping[str, str]
 
     def candidates(self, state: int) -> Sequence[str]:
         """Return the kinds that the main parts may be waiting for in a state; none where the state says it itself."""
@@ -35,8 +44,11 @@ class Kinds(NamedTuple):
         return [kind for kind in self.others if kind in self.carriers] if state == STALL_MEMORY else ()
 
 
-def kinds_of(specs: Sequence[ComponentSpec], main_kind: str) -> Kinds:
-    """Return the kinds of a chip's parts; the first stands in for a main kind that it does not have."""
+def kinds_of(specs: Sequence[ComponentSpec], main_kind: str, resources: Mapping[str, Resource]) -> Kinds:
+    """Return the kinds of a chip's parts; the first stands in for a main kind that it does not have.
+
+    resources: the architecture's; what it names is its, and the rest of what all have is `COMMON`.
+    """
     peaks: dict[str, float] = {}
     for spec in specs:
         peaks[spec.kind] = peaks.get(spec.kind, 0.0) + spec.peak_amount_per_cycle / spec.clock_period_fs
@@ -44,7 +56,9 @@ def kinds_of(specs: Sequence[ComponentSpec], main_kind: str) -> Kinds:
     names = [kind for kind in peaks if kind not in burning]
     main = main_kind if main_kind in names else names[0]
     carriers = {spec.kind for spec in specs if spec.amount_unit == BYTE and spec.kind != LINK}
-    return Kinds(main, tuple(kind for kind in names if kind != main), frozenset(carriers), peaks)
+    others = tuple(kind for kind in names if kind != main)
+    named = {of: name for each in (COMMON, resources) for name, resource in each.items() for of in resource.of}
+    return Kinds(main, others, frozenset(carriers), peaks, named)
 
 
 def limit(kinds: Kinds, done: Done, duration_fs: int) -> str | None:
@@ -57,11 +71,10 @@ def limit(kinds: Kinds, done: Done, duration_fs: int) -> str | None:
     if not duration_fs or not sum(times):
         return None
     state = max(range(len(STATES)), key=times.__getitem__)
-    if state == BUSY:
-        return kinds.main
     utilization = {kind: done.amount[kind] / (kinds.peak_per_fs[kind] * duration_fs) for kind in _peaking(kinds)}
-    working = in_order(kinds.candidates(state), utilization)
-    return working[0] if working else _waiting(kinds, done, state)
+    working = [kinds.main] if state == BUSY else in_order(kinds.candidates(state), utilization)
+    found = working[0] if working else _waiting(kinds, done, state)
+    return kinds.names.get(found, found)
 
 
 def in_order(kinds: Iterable[str], utilization: Mapping[str, float]) -> list[str]:

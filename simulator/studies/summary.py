@@ -21,7 +21,7 @@ def summarize(over: Split, ledger: Ledger, end_fs: int) -> dict[str, Any]:
     trace = parts.trace
     account = ledger.close()
     totals = account.close(end_fs)
-    kinds = kinds_of(ledger.specs, setup.chip.main_kind)
+    kinds = kinds_of(ledger.specs, setup.chip.main_kind, setup.chip.resources)
     n_parts = over.micro_batches
     read = trace.n_prefill_steps * n_parts
     first_fs = sum(ledger.ends_fs[read - n_parts : read])

@@ -17,7 +17,7 @@ from recorded import MODEL
 
 from dieshot import run
 from dieshot.simulator.engine.cell import BUSY, STATES, Activity, Cell, ComponentSpec
-from dieshot.simulator.engine.chip import OperatorOutcome
+from dieshot.simulator.engine.chip import OperatorOutcome, Resource
 from dieshot.simulator.engine.machine import Machine, StepPlacement
 from dieshot.simulator.log.reader import open_run
 from dieshot.simulator.studies.critical_path.moment import held, watch
@@ -183,12 +183,12 @@ def activities(draw: st.DrawFn, duration_fs: int = 24) -> Activity:
 @settings(max_examples=200)
 @given(activities())
 def test_moments_are_instants_added_up(activity: Activity) -> None:
-    watched = watch(SPECS, kinds_of(SPECS, "tensor"))
+    resources = {"launch": Resource(("stall_launch", "stall_barrier", "vector"))}
+    watched = watch(SPECS, kinds_of(SPECS, "tensor", resources))
     assert watched.weight.tolist() == [1, 2, 0, 0, 0, 0, 0]
-    found = held(watched, activity, 24, {})
-    assert found.put_down == held_by_instant(watched, activity, 24)
+    found = held(watched, activity, 24)
+    assert (found.put_down, found.waiting) == held_by_instant(watched, activity, 24)
     assert sum(found.put_down.values()) == 24 * watched.n
-    assert found.waiting == sum(time for of, time in found.put_down.items() if of in STATES)
     assert all(found.in_use_fs[of] * watched.n >= time for of, time in found.put_down.items())
 
 

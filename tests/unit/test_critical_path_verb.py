@@ -14,7 +14,8 @@ from dieshot.simulator.cli.main import main
 from dieshot.simulator.engine.cell import STATES
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.log.recorder import Recorder
-from dieshot.simulator.studies.critical_path.resource import COMMON, scaled
+from dieshot.simulator.studies.critical_path.resource import scaled
+from dieshot.simulator.studies.limit import COMMON
 from dieshot.simulator.studies.replay import replay
 from dieshot.simulator.studies.setup import set_up
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -69,8 +69,8 @@ class Held(NamedTuple):
     waiting: int
 
 
-def held(watched: Watch, activity: Activity, duration_fs: int, names: Mapping[str, str]) -> Held:
-    """Return what held the main parts in a cell; names: of the resource of a kind of part or reason of waiting.
+def held(watched: Watch, activity: Activity, duration_fs: int) -> Held:
+    """Return what held the main parts in a cell, by the names of resources.
 
     ValueError where it is too much to be laid out and counted.
     """
@@ -85,6 +85,7 @@ def held(watched: Watch, activity: Activity, duration_fs: int, names: Mapping[st
         idle -= count
         moments.put_down(state, count)
     moments.put_down(IDLE, idle)
+    names = watched.kinds.names
     put_down: Counter[str] = Counter()
     in_use: dict[str, NDArray[np.bool_]] = {}
     waiting = 0

@@ -13,15 +13,11 @@ from typing import Any
 from dieshot.simulator.engine.chip import Resource
 from dieshot.simulator.engine.worker import map_in_workers
 from dieshot.simulator.errors import InputError
-from dieshot.simulator.studies.critical_path.timeline import HOST, Timeline
+from dieshot.simulator.studies.critical_path.timeline import Timeline
 from dieshot.simulator.studies.ledger import Progress
+from dieshot.simulator.studies.limit import COMMON
 from dieshot.simulator.studies.replay import recorded_setup, rerun
 
-# Those that no architecture names for itself: what joins the chips, and the computer that drives them.
-COMMON = {
-    "links": Resource(("link", "stall_link"), ("fabric.rate=*{}", "fabric.hop_latency=/{}")),
-    "host": Resource((HOST,), ("system.host.step_gap=/{}",)),
-}
 FACTORS = (64, 32, 16, 8, 4, 2)  # the largest that the models accept is taken
 LEAST_SHARE = 0.02
 WHOLE_UNITS = ("cycle", "1", "fs")
@@ -39,12 +35,6 @@ class Faster:
 def resources_of(timeline: Timeline) -> dict[str, Resource]:
     """Return the resources by name: the architecture's, and those that all have."""
     return COMMON | dict(timeline.resources)
-
-
-def resource_names(timeline: Timeline) -> dict[str, str]:
-    """Return the resource's name of each kind of part and reason of waiting; what an architecture names is its."""
-    found = {of: name for name, resource in COMMON.items() for of in resource.of}
-    return found | {of: name for name, resource in timeline.resources.items() for of in resource.of}
 
 
 def faster(

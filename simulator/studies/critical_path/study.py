@@ -12,10 +12,10 @@ from dieshot.simulator.log.reader import open_run
 from dieshot.simulator.studies.critical_path.moment import held, watch
 from dieshot.simulator.studies.critical_path.pipeline import longest_path, longest_path_fs
 from dieshot.simulator.studies.critical_path.recorded import timeline_of_file, timeline_of_ledger
-from dieshot.simulator.studies.critical_path.resource import Faster, faster, resource_names
-from dieshot.simulator.studies.critical_path.timeline import HOST, HOST_GAP, OperatorName, Timeline
+from dieshot.simulator.studies.critical_path.resource import Faster, faster
+from dieshot.simulator.studies.critical_path.timeline import HOST_GAP, OperatorName, Timeline
 from dieshot.simulator.studies.ledger import Progress
-from dieshot.simulator.studies.limit import kinds_of
+from dieshot.simulator.studies.limit import HOST, kinds_of
 from dieshot.simulator.studies.result import Run
 
 PHASES = ("prefill", "decode")
@@ -86,10 +86,10 @@ def on_path(timeline: Timeline) -> OnPath:
         for part in timeline.shapes[shape].parts:
             for cell in part.cells:
                 cells.setdefault(part.operator, Counter())[cell] += part.times * passes
-    watched = watch(timeline.specs, kinds_of(timeline.specs, timeline.main_kind))
-    names = resource_names(timeline)
+    watched = watch(timeline.specs, kinds_of(timeline.specs, timeline.main_kind, timeline.resources))
+    host = watched.kinds.names[HOST]
     of_cell = {
-        cell: held(watched, timeline.activity(cell), timeline.cell_duration_fs(cell), names)
+        cell: held(watched, timeline.activity(cell), timeline.cell_duration_fs(cell))
         for cell in dict.fromkeys(cell for placed in cells.values() for cell in placed)
     }
     found: dict[OperatorName, dict[str, int]] = {}
@@ -103,8 +103,8 @@ def on_path(timeline: Timeline) -> OnPath:
             waiting += of_cell[cell].waiting * times
         found[operator] = divided(sums, sum(timeline.cell_duration_fs(cell) * times for cell, times in placed.items()))
     if path.n_gaps * timeline.gap_fs:
-        found[HOST_GAP] = {names[HOST]: path.n_gaps * timeline.gap_fs}
-        in_use[names[HOST]] += path.n_gaps * timeline.gap_fs
+        found[HOST_GAP] = {host: path.n_gaps * timeline.gap_fs}
+        in_use[host] += path.n_gaps * timeline.gap_fs
     return OnPath(found, in_use, -(-waiting // watched.n))
 
 

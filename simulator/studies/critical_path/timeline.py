@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dieshot.simulator.engine.cell import Activity, ComponentSpec
+from dieshot.simulator.engine.chip import Resource
+from dieshot.simulator.studies.limit import HOST
 
 OperatorName = tuple[str, str, str]  # phase, name, kind
 DRAIN: OperatorName = ("", "drain", "drain")
-HOST = "host"
 HOST_GAP: OperatorName = ("", "host gap", HOST)
 
 
@@ -65,4 +66,4 @@ class Timeline:
     name: str
     operators_overlap: bool
     main_kind: str
-    resources: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, Resource] = field(default_factory=dict)
