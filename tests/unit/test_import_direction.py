@@ -37,7 +37,19 @@ ALLOWED = {
             ERRORS,
             VERSION,
         ),
-        {"numpy", "yaml", "pydantic", "optuna", "SALib", "dask", "distributed", "cryptography", "psutil"},
+        {
+            "numpy",
+            "yaml",
+            "pydantic",
+            "optuna",
+            "SALib",
+            "dask",
+            "distributed",
+            "cryptography",
+            "psutil",
+            "pyarrow",
+            "pandas",
+        },
     ),
     "simulator/cli": (
         (
