@@ -97,16 +97,13 @@ def results(
     is_table = not (as_json or as_csv or file or picture)
     most = TABLE_ROWS + 1 if is_table and limit is None and pareto is None else limit
     with reserved_stdout():
+        from dieshot.simulator.cli import rows
         from dieshot.simulator.cli.goals import best
         from dieshot.simulator.store.question import Question, asked
 
         question = Question(where, select, order, None if pareto else most)
     with asked(store, question, sweep) as answer:
-        from dieshot.simulator.cli import rows
-
-        found = rows.Rows(answer.schema, answer.batches())
-        if pareto is not None:
-            found = best(found, pareto, most)
+        found = answer if pareto is None else best(answer, pareto, most)
         if picture is not None:
             rows.draw(found, picture, str(x), str(y), by, log)
             if not quiet:

@@ -7,18 +7,15 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from dieshot.simulator.cli import quantity
 from dieshot.simulator.errors import one_line
+from dieshot.simulator.store.answer import Answer
 
-if TYPE_CHECKING:
-    import pyarrow
-
-Cells = tuple[Any, ...]
 MAIN = (
     "time_to_first_token_s",
     "time_per_output_token_s",
@@ -30,45 +27,23 @@ MAIN = (
 )
 WRITTEN = {True: "true", False: "false"}
 APART = ("state", "error", "key", "command")
-KINDS = {"int64": "integer", "double": "number", "bool": "boolean", "null": "null"}
 
 
-class Rows:
-    """Rows read once, in batches; `names` in the order of the columns."""
-
-    def __init__(self, schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch]) -> None:
-        self.schema = schema
-        self.names: list[str] = list(schema.names)
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[Cells]:
-        for batch in self.batches:
-            yield from zip(*map(_values, batch.columns), strict=True)
-
-    @property
-    def columns(self) -> dict[str, dict[str, str | None]]:
-        """Type and unit of every column."""
-        kinds = ((field.name, KINDS.get(str(field.type), "text")) for field in self.schema)
-        return {name: {"type": kind, "unit": quantity.unit(name)} for name, kind in kinds}
+def columns_of(rows: Answer) -> dict[str, dict[str, str | None]]:
+    """Return type and unit of every column."""
+    return {name: {"type": kind, "unit": quantity.unit(name)} for name, kind in rows.kinds.items()}
 
 
-def _values(column: pyarrow.Array) -> list[Any]:
-    if not column.null_count and str(column.type) in ("int64", "double"):
-        values: list[Any] = column.to_numpy().tolist()  # some times faster than one by one
-        return values
-    return column.to_pylist()  # type: ignore[no-any-return]
-
-
-def records(rows: Rows) -> list[dict[str, Any]]:
+def records(rows: Answer) -> list[dict[str, Any]]:
     """Return the rows by name of column."""
     return [dict(zip(rows.names, cells, strict=True)) for cells in rows]
 
 
-def print_csv(rows: Rows, file: IO[str] | None = None) -> int:
+def print_csv(rows: Answer, file: IO[str] | None = None) -> int:
     """Write a heading and the rows; a number as Python reads it back to the last bit, nothing for null."""
     writer = csv.writer(file or sys.stdout, lineterminator="\n")
     writer.writerow(rows.names)
-    truths = any(str(kind) == "bool" for kind in rows.schema.types)
+    truths = "boolean" in rows.kinds.values()
     n = 0
     for n, cells in enumerate(rows, 1):  # noqa: B007
         writer.writerow(
@@ -77,10 +52,10 @@ def print_csv(rows: Rows, file: IO[str] | None = None) -> int:
     return n
 
 
-def print_json(rows: Rows, file: IO[str] | None = None) -> int:
+def print_json(rows: Answer, file: IO[str] | None = None) -> int:
     """Write {columns: {name: {type, unit}}, rows: [{name: value}]}, one row a line; null for what is no JSON."""
     out = file or sys.stdout
-    out.write(f'{{"columns": {json.dumps(rows.columns)}, "rows": [')
+    out.write(f'{{"columns": {json.dumps(columns_of(rows))}, "rows": [')
     n = 0
     for n, cells in enumerate(rows, 1):
         values = (None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in cells)
@@ -90,16 +65,16 @@ def print_json(rows: Rows, file: IO[str] | None = None) -> int:
     return n
 
 
-def write(rows: Rows, file: Path) -> int:
+def write(rows: Answer, file: Path) -> int:
     """Write the rows to a .csv, .json or .parquet file, in its place only once it is whole; return how many."""
     with _replacing(file) as unfinished:
         if file.suffix == ".parquet":
-            return _write_parquet(rows, unfinished)
+            return rows.write_parquet(unfinished)
         with open(unfinished, "w", encoding="utf-8", newline="") as out:
             return (print_csv if file.suffix == ".csv" else print_json)(rows, out)
 
 
-def draw(rows: Rows, file: Path, x: str, y: str, by: str | None, log: str) -> None:
+def draw(rows: Answer, file: Path, x: str, y: str, by: str | None, log: str) -> None:
     """Draw one column over another into a PNG or SVG file; `log` holds the names of logarithmic axes."""
     from dieshot.simulator.report.plot import plot
 
@@ -107,7 +82,7 @@ def draw(rows: Rows, file: Path, x: str, y: str, by: str | None, log: str) -> No
     plot(records(rows), x, y, file, by=by, x_scale=x_scale, y_scale=y_scale)
 
 
-def print_table(rows: Rows, most: int | None, everything: bool = False) -> None:
+def print_table(rows: Answer, most: int | None, everything: bool = False) -> None:
     """Print what varies as a table, what is the same in all rows on one line, runs without figures at the end.
 
     A single row is printed as a list. most: how many rows at most. everything: all columns, for they were asked for.
@@ -184,17 +159,6 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, float) and 1e3 <= abs(value) < 1e9 and quantity.unit(name) is None:
         return f"{value:,.0f}"
     return one_line(value, 200) if isinstance(value, str) else quantity.text(name, value)
-
-
-def _write_parquet(rows: Rows, file: Path) -> int:
-    from pyarrow import parquet
-
-    n = 0
-    with parquet.ParquetWriter(file, rows.schema, compression="zstd") as writer:
-        for batch in rows.batches:
-            writer.write_batch(batch)
-            n += batch.num_rows
-    return n
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dieshot.simulator.errors import InputError
+from dieshot.simulator.store.answer import Answer
 from dieshot.simulator.store.sandbox import asked_well, closed_in, quoted, sandbox
 from dieshot.simulator.store.snapshot import Snapshot, snapshot
 
@@ -39,30 +40,6 @@ class Question:
         return f"SELECT {self.select or '*'}\n FROM (SELECT * FROM results{met}{sorted_rows}\n){cut}"
 
 
-class Answer:
-    """The rows of an answer, read once, in batches."""
-
-    def __init__(self, reader: pyarrow.RecordBatchReader, names: Sequence[str]) -> None:
-        self.schema = reader.schema
-        self._reader = reader
-        self._names = names
-
-    def batches(self) -> Iterator[pyarrow.RecordBatch]:
-        """Yield the rows, some thousand at a time."""
-        while (batch := self._next()) is not None:
-            yield batch
-
-    def table(self) -> pyarrow.Table:
-        """Return all rows."""
-        import pyarrow
-
-        return pyarrow.Table.from_batches(list(self.batches()), self.schema)
-
-    def _next(self) -> pyarrow.RecordBatch | None:
-        with asked_well("SQL", self._names):
-            return next(iter(self._reader), None)
-
-
 def ask(
     folder: Path,
     where: str | None = None,
@@ -88,7 +65,7 @@ def asked(folder: Path, question: Question, sweep: str | int | None = None) -> I
         with asked_well(str(folder), ()):
             names, sorted_by = _provide(connection, found)
         reader = _read(connection, question, names, sorted_by or ("run" if question.order else None))
-        yield Answer(reader, names)
+        yield Answer(reader.schema, reader, names)
 
 
 def rows(folder: Path, sweep: str | int | None, columns: Sequence[str] | None) -> pyarrow.Table:
