@@ -142,12 +142,12 @@ def _carried_out(document: str, progress: SweepProgress, **options: Any) -> Swee
     from dieshot.simulator.sweep.stop import Stop, StoppedError
     from dieshot.simulator.sweep.sweep import sweep as carry_out
 
-    with Stop() as stop:
-        try:
-            result = carry_out(document, tell=progress, stop=stop, **options)
-        except EngineLostError as error:
-            again = "what has ended is in the store, the same command again goes on"
-            raise StoppedError(f"{error}; {again}", 1) from error
+    stop = Stop()
+    try:
+        result = carry_out(document, tell=progress, stop=stop, **options)
+    except EngineLostError as error:
+        again = "what has ended is in the store, the same command again goes on"
+        raise StoppedError(f"{error}; {again}", 1) from error
     if stop.number is not None and result.counts.open:
         where = f"{result.counts.final:,} of {result.counts.total:,} runs are in {result.folder}"
         raise StoppedError(f"stopped; {where}; the same command again goes on", 128 + stop.number)

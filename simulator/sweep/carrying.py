@@ -32,6 +32,7 @@ class Carrier:
     ) -> None:
         self.store = store
         self.stop = stop or Stop()
+        self._hears_signals = stop is not None
         self._engine_name, self._options = engine, options
         self._tell = tell
         self._logs = store.folder / LOGS if logs else None
@@ -54,11 +55,12 @@ class Carrier:
             self._logs.mkdir(exist_ok=True)
         points: Points = SpacePoints(space, self._logs)
         note = Note(self.store.folder, number, self._engine_name, lambda point: space.request(point).command)
-        try:
-            tells = self._teller(note, n_points)
+        tells = self._teller(note, n_points)
+        with ExitStack() as stack:
+            stack.callback(note.remove)
+            if self._hears_signals:  # here only: whatever else is done can be broken off at any moment
+                stack.enter_context(self.stop)
             drive(self.store, number, _Seen(points, seen) if seen else points, self._opened(), tells, self.stop)
-        finally:
-            note.remove()
 
     def _opened(self) -> Engine:
         if self._engine is None:

@@ -76,7 +76,8 @@ def sweep(
     where there is none; `NAME.sweep` in the current one if None. engine: serial, processes, dask or slurm; the results
     are the same with any, and with any number of workers (a script that asks for processes needs the usual
     `if __name__ == "__main__":`, as workers import it). logs: keep the log of each run in `logs` of the store.
-    retry: "failed", "set_aside": the store's runs of these kinds are tried again. options: of the engine.
+    retry: "failed", "set_aside": the store's runs of these kinds are tried again. options: of the engine. stop: what
+    hears signals, in a main thread, while runs are carried out; None leaves them to the caller.
     Raises InputError before anything is written; EngineLostError or StoreError where it cannot go on, with all that has
     ended in the store: the same call again goes on from there.
     """
