@@ -94,7 +94,7 @@ def read_sweep(source: Path | str | Mapping[str, Any]) -> SweepDocument:
     InputError names file, line and key of what is wrong. Systems and their parameters are checked by `space_of`.
     """
     if isinstance(source, Mapping):
-        return _document(dict(source), {}, FROM_PYTHON, Path.cwd(), FROM_PYTHON)
+        return _document(_plain(source, ""), {}, FROM_PYTHON, Path.cwd(), FROM_PYTHON)
     path = find_path("sweeps", str(source)) if isinstance(source, str) else source
     file = shown_path(path)
     data, lines = parse_yaml(read_text(path, file), file, path_keys=True)
@@ -105,6 +105,23 @@ def sweep_from_text(text: str, folder: Path, name: str = FROM_PYTHON) -> SweepDo
     """Return the sweep document of a text such as `SweepDocument.text`, its paths relative to `folder`."""
     data, lines = parse_yaml(text, name, path_keys=True)
     return _document(data, lines, name, folder, name)
+
+
+def _plain(node: Any, key: str) -> Any:
+    """Return what a file could hold, from Python's containers and numbers; InputError where it could not."""
+    if isinstance(node, Mapping):
+        for name in node:
+            if not isinstance(name, str):
+                raise InputError("not a key", file=FROM_PYTHON, key=key, expected="text", value=name)
+        return {name: _plain(item, f"{key}.{name}" if key else name) for name, item in node.items()}
+    if isinstance(node, list | tuple | range):
+        return [_plain(item, f"{key}[{index}]") for index, item in enumerate(node)]
+    if node is None or isinstance(node, str | bool | int | float):
+        return node
+    if hasattr(node, "item"):  # a number of numpy
+        return node.item()
+    raise InputError("not plain data", file=FROM_PYTHON, key=key, expected="text, numbers, lists and mappings",
+                     value=type(node).__name__)  # fmt: skip
 
 
 def _document(data: dict[str, Any], lines: Mapping[str, int], file: str, folder: Path, name: str) -> SweepDocument:
