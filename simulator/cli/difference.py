@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from dieshot.simulator.cli import quantity
 from dieshot.simulator.cli.summary import HEADLINES, answer
 from dieshot.simulator.cli.table import columns, console
@@ -55,11 +57,11 @@ def answer_told(
         print_difference(found, told["against"]["file"], "this run")
 
 
-def print_difference(found: Mapping[str, Any], before: str, after: str) -> None:
-    """Print what `difference` found; before, after: what the two runs are called."""
+def print_difference(found: Mapping[str, Any], before: str, after: str, out: Console | None = None) -> None:
+    """Print what `difference` found; before, after: what the two runs are called; out: where to, if no terminal."""
     from dieshot.simulator.studies.difference import moved
 
-    out = console()
+    out = out or console()
     if not moved(found):
         out.print(f"{after} and {before}: {NOTHING}", markup=False)
         return

@@ -140,6 +140,17 @@ def test_runs_of_different_systems_stand_side_by_side(folder: Path, capsys: pyte
     assert "what was asked for" in text and "only one has it" in text
 
 
+def test_a_comparison_can_be_a_page(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.html"
+    assert main(["compare", str(folder / "one.h5"), str(folder / "eight.h5"), "-o", str(page)]) == 0
+    text, shown = page.read_text(), capsys.readouterr().out
+    assert text.startswith("<!DOCTYPE html>") and digest(folder / "one.h5") in text
+    assert "http" not in text and "the run became" in text and "the run became" in shown
+    assert "folder" in refusal(
+        capsys, "compare", str(folder / "one.h5"), str(folder / "eight.h5"), "-o", "no/where.html"
+    )
+
+
 def test_the_states_of_every_kind_add_up_and_agree_with_the_main_one(folder: Path) -> None:
     for name in ("one", "eight", "tpu"):
         with open_run(folder / f"{name}.h5") as opened:
