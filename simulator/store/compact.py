@@ -36,7 +36,7 @@ def ripe(connection: sqlite3.Connection) -> list[int]:
 
 
 def move(folder: Path, connection: sqlite3.Connection, writing: Writing, part: int) -> None:
-    """Move the rows of a range into its file. Killed at any moment, each row is in the one place or the other."""
+    """Move the rows of a range into its file, a new one; at any moment a row is in the one place or the other."""
     old = connection.execute("SELECT file, runs FROM shard WHERE part = ?", (part,)).fetchone()
     tables = [shard.read(folder, part, *old)] if old else []
     joined = union([*tables, *rows_in_ledger(folder, connection, part)])
@@ -44,8 +44,6 @@ def move(folder: Path, connection: sqlite3.Connection, writing: Writing, part: i
     with writing():
         connection.execute("INSERT OR REPLACE INTO shard VALUES (?, ?, ?)", (part, name, len(joined)))
         connection.execute("DELETE FROM outcome WHERE run >= ? AND run < ?", (part * RANGE, (part + 1) * RANGE))
-    if old and old[0] != name:
-        shard.remove(folder, part, old[0])
 
 
 def take_out(folder: Path, connection: sqlite3.Connection, runs: list[int]) -> list[tuple[str | None, int, int]]:

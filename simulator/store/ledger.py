@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dieshot.simulator.errors import InputError
-from dieshot.simulator.store.error import damaged, read_only, told
+from dieshot.simulator.store.error import StoreError, damaged, read_only, told
 from dieshot.simulator.store.schema import APPLICATION_ID, TABLES, VERSION
 
 FILE_NAME = "ledger.sqlite"
 RESULTS = "results"
 BUSY_SECONDS = 30.0
+OLDEST_SQLITE = (3, 37)  # strict tables
 JOURNAL = "WAL"
 WAL_BYTES = 16 << 20  # what a write-ahead log keeps of the disk once it has been worked off
 
@@ -42,6 +43,8 @@ def connect(folder: Path, create: bool) -> sqlite3.Connection:
     file = folder / FILE_NAME
     if not create:
         ledger_file(folder)
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(f"Python's SQLite is {sqlite3.sqlite_version}, the result store needs 3.37 or later")
     with told(file):
         if file.exists() and not os.access(file, os.W_OK):
             raise read_only(file)
@@ -80,6 +83,12 @@ def transaction(connection: sqlite3.Connection, how: str = "IMMEDIATE") -> Itera
         with contextlib.suppress(sqlite3.Error):  # on a full disk SQLite has rolled it back before
             connection.execute("ROLLBACK")
         raise
+
+
+def work_off(connection: sqlite3.Connection) -> bool:
+    """Bring all that was committed to the disk and empty the log; False where a reader is in the way."""
+    busy, n_frames, n_done = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy and n_frames == n_done
 
 
 def finish(connection: sqlite3.Connection) -> None:

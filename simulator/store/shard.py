@@ -110,19 +110,13 @@ def on_disk(folder: Path, part: int, name: str, n: int) -> dataset.Dataset:
         raise damaged(path, str(error)) from error
 
 
-def remove(folder: Path, part: int, name: str) -> None:
-    """Remove a file that the ledger names no more."""
-    path_of(folder, part, name).unlink(missing_ok=True)
-
-
-def remove_orphans(folder: Path, current: set[str]) -> None:
-    """Remove files of our making that the ledger does not name: their writer was killed, or newer ones stand in."""
+def orphans(folder: Path, current: set[str]) -> list[Path]:
+    """Return files of our making that the ledger does not name: their writer was killed, or newer ones stand in."""
     results = folder / RESULTS
     with told(results):
-        for path in results.iterdir() if results.is_dir() else ():
-            is_ours = path.name == UNFINISHED or _NAME.fullmatch(path.name) is not None
-            if is_ours and path.name not in current and not path.is_dir():
-                path.unlink()
+        inside = sorted(results.iterdir()) if results.is_dir() else []
+    ours = (path for path in inside if path.name == UNFINISHED or _NAME.fullmatch(path.name))
+    return [path for path in ours if path.name not in current and not path.is_dir()]
 
 
 def _refuse_foreign(path: Path, schema: pyarrow.Schema, n_rows: int, n: int) -> None:

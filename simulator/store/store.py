@@ -97,7 +97,8 @@ class Store:
         finally:
             self._tidy()
         if n > MANY_KEYS:
-            self._work_off()
+            with told(self._file):
+                ledger.work_off(self._connection)
         return sweep
 
     def add_points(self, sweep: int, keys: Sequence[bytes]) -> None:
@@ -230,7 +231,9 @@ class Store:
         for part in parts:
             with told(self._file):
                 compact.move(self.folder, self._connection, self._writing, part)
-            self._work_off()
+        if parts:
+            ledger.work_off(self._connection)
+            self._remove_orphans()
 
     def rows(self, sweep: int | None = None, columns: Sequence[str] | None = None) -> pyarrow.Table:
         """Return the rows of runs that have ended: of a sweep by point, each with its run's, or of the store by run."""
@@ -299,15 +302,15 @@ class Store:
     def _remove_orphans(self) -> None:
         with self._asking() as connection:
             current = {file for (file,) in connection.execute("SELECT file FROM shard")}
-        shard.remove_orphans(self.folder, current)
+            found = shard.orphans(self.folder, current)
+            # A power cut must not bring back a ledger that names them.
+            if found and ledger.work_off(connection):
+                for path in found:
+                    path.unlink(missing_ok=True)
 
     def _tidy(self) -> None:
         with suppress(sqlite3.Error):
             points.forget(self._connection)
-
-    def _work_off(self) -> None:
-        with self._asking() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _make_folder(folder: Path) -> None:

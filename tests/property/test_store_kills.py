@@ -1,6 +1,8 @@
 """A client killed at any moment: what was acknowledged is there, once, and the end is the same to the byte."""
 
+import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -10,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import store_client
-from runs_of_a_store import contents, finished, key
+from runs_of_a_store import contents, finished, key, keys
 
-from dieshot.simulator.store import ledger
+from dieshot.simulator.store import ledger, shard
 from dieshot.simulator.store.compact import rows_in_ledger
 from dieshot.simulator.store.question import rows
 from dieshot.simulator.store.shard import read
@@ -90,7 +92,7 @@ def test_kills_at_random_moments_lose_nothing(journal: str, tmp_path: Path, undi
 STEPS = {
     "written": "Path.rename = lambda *_: end()",
     "named": "shard._synchronise = lambda *_: end()",
-    "known": "shard.remove = lambda *_: end()",
+    "known": "shard.orphans = lambda *_: end()",
 }
 
 
@@ -152,6 +154,41 @@ def test_looks_from_elsewhere_while_a_client_is_at_work(
             assert found == sorted(set(found)) and len(found) >= seen[-1]
             assert status(folder)["done"] + status(folder)["failed"] >= len(found)
             seen.append(len(found))
+            time.sleep(0.02)
         assert client.stdout.read().endswith("complete\n")
     assert len(set(seen)) > 3
     assert contents(folder) == undisturbed
+
+
+def test_a_power_cut_takes_the_last_transactions_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the ledger's log, which nobody has brought to the disk, any part may be missing from the end."""
+    monkeypatch.setattr(shard, "ROWS_AT_ONCE", 64)
+    draw = random.Random(3)
+    ended = []
+
+    def cut(folder: Path) -> None:
+        after = tmp_path / f"after {len(ended)}"
+        shutil.copytree(folder, after)
+        (after / "ledger.sqlite-shm").unlink(missing_ok=True)
+        log = after / "ledger.sqlite-wal"
+        if log.exists():
+            os.truncate(log, int(log.stat().st_size * draw.random()))
+        check(after, set(), 0)
+        with Store.open(after) as store:
+            ended.append(store.counts().final)
+        shutil.rmtree(after)
+
+    with Store.open(tmp_path / "store", create=True) as store:
+        cut(store.folder)
+        for number, points in enumerate(store_client.SWEEPS[:5], 1):
+            sweep = store.add_sweep(f"sweep-{number}", f"text {number}", keys(points))
+            while found := store.pending(sweep, 20):
+                store.lease([run for run, _ in found], 1)
+                store.finish([finished(run, points[point]) for run, point in found])
+                cut(store.folder)
+            store.compact()
+            cut(store.folder)
+            if number == 3:
+                store.retry(["failed"])
+                cut(store.folder)
+    assert len(set(ended)) > 5
