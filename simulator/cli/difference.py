@@ -22,6 +22,12 @@ TABLES = (
     ("energy", "energy by kind of part", ("kind",), "J"),
     ("stalls", "time of the main part by what it did or waited for", ("state",), "s"),
 )
+# In place of the first where the runs make other numbers of tokens.
+PER_TOKEN = {
+    "operators": ("operators_per_token", "a user's time per output token by operator"),
+    "energy": ("energy_per_token", "energy per output token by kind of part"),
+}
+WORKLOAD = {"batch", "prompt", "generate", "cached"}
 NOTHING = "nothing moved"
 
 
@@ -73,7 +79,10 @@ def print_difference(found: Mapping[str, Any], before: str, after: str, out: Con
         )
         out.print(columns("what was asked for", {"": "left", before: "right", after: "right"}, rows))
     out.print(columns("figures", _headings(("figure",), before, after), _figure_rows(found["figures"])))
+    differs = any(each["name"] in WORKLOAD for each in found["inputs"])
     for key, title, names, unit in TABLES:
+        if differs and key in PER_TOKEN:
+            key, title = PER_TOKEN[key]
         rows_moved = _moved(found[key])
         if rows_moved:
             out.print(columns(f"{title}, what moved", _headings(names, before, after), _rows(rows_moved, names, unit)))

@@ -41,6 +41,7 @@ INPUTS = (
 OPERATOR = ("phase", "name", "kind")
 BETWEEN = ("", "between operators", "")  # host, draining and waiting; less what runs beside each other
 BUSY = "busy"
+DECODE = "decode"
 
 
 def difference(before: Run | Summary, after: Run | Summary) -> dict[str, Any]:
@@ -51,10 +52,11 @@ def difference(before: Run | Summary, after: Run | Summary) -> dict[str, Any]:
 
     inputs: what was asked for that differs (before, after). figures: in their own units. operators (phase, name, kind)
     and kinds (phase, kind): a user's time in s; operators and what is between them add up to the run; those of
-    operators say what sets their time (limit_before, limit_after: see `limit.limit`). components (kind, state): s of
-    the run that the parts of a kind, on average, were busy or waited, by reason, and `share_before`, `share_after` of
-    it; None of a kind that a run does not have. utilization: share of cycles that a kind is busy. energy: J by kind of
-    part. stalls: s that the main kind of part was busy or waited, by reason; they add up to the run.
+    operators say what sets their time (limit_before, limit_after: see `limit.limit`). operators_per_token: the same of
+    decode, for each token. components (kind, state): s of the run that the parts of a kind, on average, were busy or
+    waited, by reason, and `share_before`, `share_after` of it; None of a kind that a run does not have. utilization:
+    share of cycles that a kind is busy. energy, energy_per_token: J by kind of part. stalls: s that the main kind of
+    part was busy or waited, by reason; they add up to the run.
     limits: {before, after, operators}: what sets most of a user's time, as rows (limit, time_s, share), most first; and
     the operators whose limit is another.
     """
@@ -70,10 +72,12 @@ def difference(before: Run | Summary, after: Run | Summary) -> dict[str, Any]:
         "inputs": _inputs(a, b),
         "figures": [_row({"name": name}, a.get(name), b.get(name)) for name in FIGURES],
         "operators": operators,
+        "operators_per_token": _moved(OPERATOR, _per_token(a, times_a), _per_token(b, times_b)),
         "kinds": _moved(("phase", "kind"), _by_kind(times_a), _by_kind(times_b)),
         "components": _components(a, b),
         "utilization": _utilization(a, b),
         "energy": _moved(("kind",), _energies(a), _energies(b)),
+        "energy_per_token": _moved(("kind",), _energies(a, _tokens(a)), _energies(b, _tokens(b))),
         "stalls": _moved(("state",), _state_times(a), _state_times(b)),
         "limits": {
             "before": _by_limit(times_a, limits_a),
@@ -162,8 +166,20 @@ def _by_kind(times: Amounts) -> Amounts:
     return sums
 
 
-def _energies(summary: Summary) -> Amounts:
-    return {(kind,): joules for kind, joules in summary["energy_j"].items()}
+def _per_token(summary: Summary, times: Amounts) -> Amounts:
+    """Return a user's time by operator of decode steps, of each of which there is one a token but the first."""
+    n_steps = max(1, summary.get("generate", 0) - 1)
+    return {key: time / n_steps for key, time in times.items() if key[0] == DECODE}
+
+
+def _tokens(summary: Summary) -> int:
+    """Return the output tokens of a run, as its energy per token counts them."""
+    tokens: int = summary.get("batch", 1) * max(1, summary.get("generate", 1))
+    return tokens
+
+
+def _energies(summary: Summary, tokens: int = 1) -> Amounts:
+    return {(kind,): joules / tokens for kind, joules in summary["energy_j"].items()}
 
 
 def _moved(names: Iterable[str], before: Amounts, after: Amounts) -> list[Row]:

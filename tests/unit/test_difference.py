@@ -49,6 +49,18 @@ def test_what_was_asked_for_is_told_where_it_differs() -> None:
     assert moved(found)
 
 
+def test_runs_of_other_lengths_are_held_against_each_other_by_token() -> None:
+    longer = [{"phase": "decode", "name": "qkv", "kind": "gemm", "time_s": 12.0}]
+    found = difference(
+        summary(generate=5, batch=1),
+        summary(generate=9, batch=2, operators=longer, total_time_s=20.0, energy_j={"tensor": 9.0, "static": 18.0}),
+    )
+    rows = {row["name"]: (row["before"], row["after"]) for row in found["operators_per_token"]}
+    assert rows == {"qkv": (1.0, 1.5), "sum": (0.25, 0.0)}
+    energy = {row["kind"]: (row["before"], row["after"]) for row in found["energy_per_token"]}
+    assert energy == {"tensor": (0.6, 0.5), "static": (1.0, 1.0)}
+
+
 def test_components_have_seconds_and_shares_and_lack_what_a_run_has_not() -> None:
     states = {"tensor": {"busy": 0.25, "stall_memory": 0.75}, "hbm": {"busy": 1.0}}
     other = {"tensor": {"busy": 0.5, "idle": 0.5}, "sram": {"busy": 0.125, "idle": 0.875}}
