@@ -27,19 +27,28 @@ from dieshot.simulator.sweep.outcome import Outcome, carry_out
 CONNECT_S = 10.0
 RETURN_S = 15.0  # how long a scheduler that was there may be away
 ROLL_CALL_S = 10.0
+ABSENT_S = 600.0
 MEMBERSHIP = "all"  # the topic in which a scheduler tells who comes and goes
 Function = Callable[[PointRequest, Path | None], Outcome]
 Heard = tuple[str, Any]
 
 
 class Dask(Engine):
-    """Chunks on the workers of a scheduler."""
+    """Chunks on the workers of a scheduler. absent_s: how long it may be without any, None for as long as it takes."""
 
     chunk_s: ClassVar[tuple[float, float]] = (5.0, 30.0)
 
-    def __init__(self, where: Callable[[], str], security: Security | None, function: Function = carry_out) -> None:
+    def __init__(
+        self,
+        where: Callable[[], str],
+        security: Security | None,
+        function: Function = carry_out,
+        absent_s: float | None = ABSENT_S,
+    ) -> None:
         self._where, self._security, self._function = where, security, function
         self._identity = identity()
+        self._absent_s = absent_s
+        self._worked_s = time.monotonic()
         self._assignment = Assignment()
         self._futures: dict[tuple[int, int], Future[None]] = {}
         self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
@@ -80,6 +89,7 @@ class Dask(Engine):
         while not self._heard.empty():
             self._hear(*self._heard.get())
         self._give_orders()
+        self._mind_absence()
         told, self._told = self._told, []
         return told
 
@@ -128,6 +138,13 @@ class Dask(Engine):
             except EngineLostError:
                 return False
         return True
+
+    def _mind_absence(self) -> None:
+        now_s = time.monotonic()
+        if self.n_workers:
+            self._worked_s = now_s
+        elif self._absent_s is not None and now_s > self._worked_s + self._absent_s:
+            raise EngineLostError(f"no worker has come to the Dask scheduler for {self._absent_s:.0f} s")
 
     def _reconnect(self) -> None:
         """Begin again with a scheduler that went away and may be back, perhaps elsewhere."""

@@ -34,7 +34,7 @@ class Slurm(Engine):
         self._unanswered_s: float | None = None
         certificate, key = cluster.certificate
         try:
-            self._dask = Dask(self._address, security(certificate, certificate, key), function)
+            self._dask = Dask(self._address, security(certificate, certificate, key), function, absent_s=None)
         except BaseException:
             with contextlib.suppress(slurm_queue.QueueError):
                 cluster.end()
