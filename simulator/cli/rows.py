@@ -25,7 +25,7 @@ MAIN = (
     "average_power_w",
     "usd_per_mtoken",
 )
-WRITTEN = {True: "true", False: "false"}
+MOST_PER_CHARACTER = 10  # of what an escape such as \U0001f600 takes
 APART = ("state", "error", "key", "command")
 
 
@@ -41,15 +41,21 @@ def records(rows: Answer) -> list[dict[str, Any]]:
 
 def print_csv(rows: Answer, file: IO[str] | None = None) -> int:
     """Write a heading and the rows; a number as Python reads it back to the last bit, nothing for null."""
-    writer = csv.writer(file or sys.stdout, lineterminator="\n")
-    writer.writerow(rows.names)
-    truths = "boolean" in rows.kinds.values()
+    out = file or sys.stdout
+    writer = csv.writer(out, lineterminator="\n")
+    escaped = out.isatty()  # a stranger's text must not speak to a terminal; elsewhere it is as it is
+    as_it_is = not escaped and "boolean" not in rows.kinds.values()
+    writer.writerow([_written(name, escaped) for name in rows.names])
     n = 0
     for n, cells in enumerate(rows, 1):  # noqa: B007
-        writer.writerow(
-            [WRITTEN[cell] if cell is True or cell is False else cell for cell in cells] if truths else cells
-        )
+        writer.writerow(cells if as_it_is else [_written(cell, escaped) for cell in cells])
     return n
+
+
+def _written(cell: Any, escaped: bool) -> Any:
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return one_line(cell, MOST_PER_CHARACTER * len(cell)) if escaped and isinstance(cell, str) else cell
 
 
 def print_json(rows: Answer, file: IO[str] | None = None) -> int:

@@ -177,7 +177,9 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_strings_of_strangers_are_shown_and_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_strings_of_strangers_are_shown_and_not_obeyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "store"
     nasty = "\x1b]0;owned\x07\x1b[31m[bold]red[/bold]\n=cmd()|'; DROP TABLE run; --"
     with Store.open(folder, create=True) as store:
@@ -190,5 +192,11 @@ def test_strings_of_strangers_are_shown_and_not_obeyed(tmp_path: Path, capsys: p
         told = capsys.readouterr()
         assert "\x1b" not in told.out + told.err and "\x07" not in told.out + told.err
         assert "[bold]" in told.out or told.out == ""
+    assert main(["results", str(folder), "--csv", "--select", "model"]) == 0
+    assert capsys.readouterr().out.count(nasty) == 2  # in a pipe it is what it is
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert main(["results", str(folder), "--csv"]) == 0
+    told = capsys.readouterr()
+    assert "\x1b" not in told.out and "DROP TABLE" in told.out
     assert main(["results", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"][0]["model"] == nasty
