@@ -66,7 +66,7 @@ class ModelRom(FusingChip[str]):
         ),
         "attention unit": Resource(("attention",), ("chip.attention.mac_rate=*{}", "chip.attention.latency=/{}")),
         "SRAM": Resource(("sram",), ("chip.sram.latency=/{}",)),
-        "bus": Resource(("bus",), ("chip.bus.width=*{}", "chip.bus.latency=/{}", "chip.bus.loop=/{}")),
+        "bus": Resource(("bus", "stall_link"), ("chip.bus.width=*{}", "chip.bus.latency=/{}", "chip.bus.loop=/{}")),
     }
 
     def __init__(self, parameters: ModelRomParameters, n_parts: int = 1) -> None:

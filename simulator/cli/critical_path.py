@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dieshot.simulator.studies.result import Run
 
 LEAST_SHARE = 1e-3  # of the run: what is below stays in --json
+MOST_STAGES = 8
 FS = 1e-15
 
 
@@ -39,6 +40,11 @@ def print_path(path: Mapping[str, Any] | None, as_json: bool = False, quiet: boo
     out.print(columns(f"critical path, {_time(path['duration_fs'])}", headings, _operator_rows(path["operators"])))
     if path["operators_overlap"]:
         out.print("operators overlap on this chip: each has the time that it adds to those before it", markup=False)
+    if len(path["stages"]) > 1:
+        headings = {"stage": "right", "turns": "right", "time": "right", "share": "right"}
+        longest = sorted(path["stages"], key=lambda each: (-each["time_fs"], each["stage"]))[:MOST_STAGES]
+        of_all = f" ({len(longest)} of {len(path['stages'])})" if len(longest) < len(path["stages"]) else ""
+        out.print(columns(f"stages on it{of_all}", headings, map(_stage_row, longest)))
     headings = {"resource": "left"} | dict.fromkeys(("time", "share", "in use", "run less it", "if faster"), "right")
     out.print(columns("resources on it", headings, _resource_rows(path["resources"], path["duration_fs"])))
 
@@ -63,6 +69,10 @@ def _operator_rows(operators: list[Mapping[str, Any]]) -> Iterator[tuple[str, ..
             rest = [each for each in of_phase if each["share"] < LEAST_SHARE]
             time_fs, share = (sum(each[key] for each in rest) for key in ("time_fs", "share"))
             yield ("", f"{len(rest)} more", "", _time(time_fs), quantity.percent(share), "")
+
+
+def _stage_row(stage: Mapping[str, Any]) -> tuple[str, ...]:
+    return str(stage["stage"]), f"{stage['turns']:,}", _time(stage["time_fs"]), quantity.percent(stage["share"])
 
 
 def _resource_rows(resources: list[Mapping[str, Any]], end_fs: int) -> Iterator[tuple[str, ...]]:

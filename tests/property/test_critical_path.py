@@ -229,6 +229,8 @@ def test_of_every_architecture_the_path_is_the_run(system: str, options: dict[st
         assert each["time_fs"] == sum(of["time_fs"] for of in each["resources"])
         assert found["duration_fs"] - each["time_fs"] <= each["if_free_fs"] <= found["duration_fs"]
     assert sum(each["time_fs"] for each in resources) == found["duration_fs"]
+    host_fs = sum(each["time_fs"] for each in operators if each["kind"] == "host")
+    assert sum(each["time_fs"] for each in found["stages"]) + host_fs == found["duration_fs"]
     for each in resources:
         of_operators = (
             of["time_fs"] for row in operators for of in row["resources"] if of["resource"] == each["resource"]

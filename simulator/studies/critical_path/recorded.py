@@ -95,7 +95,7 @@ def timeline_of_file(run: RunFile) -> Timeline:
     found: list[StepShape] = []
     turns: list[list[_Turn]] = [[] for _ in run.stages]
     content = _contents(columns, placed, names)
-    for step in _steps(columns, placed):
+    for step in _steps(columns, placed, options["micro_batches"]):
         key = content(step)
         if key not in shapes:
             shapes[key] = len(found)
@@ -213,9 +213,9 @@ def _contents(
     return content
 
 
-def _steps(columns: Mapping[str, Any], placed: Mapping[str, Column]) -> list[_Step]:
+def _steps(columns: Mapping[str, Any], placed: Mapping[str, Column], micro_batches: int) -> list[_Step]:
     """Return the steps as they are written: each a stretch of operators, and of placements with its draining last."""
-    first = np.flatnonzero(_begins(columns))
+    first = np.flatnonzero(_begins(columns, micro_batches))
     row = placed["operator"].copy()
     for at in np.flatnonzero(row == NO_OPERATOR).tolist():
         row[at] = row[at - 1] if at else 0
@@ -225,14 +225,16 @@ def _steps(columns: Mapping[str, Any], placed: Mapping[str, Column]) -> list[_St
     return [_Step(*bounds) for bounds in zip(first.tolist(), stops, first_placed, stops_placed, strict=True)]
 
 
-def _begins(columns: Mapping[str, Any]) -> NDArray[np.bool_]:
+def _begins(columns: Mapping[str, Any], micro_batches: int) -> NDArray[np.bool_]:
     """Return which rows begin a step: another step or stage than before, or its first operator once more.
 
-    Micro-batches of a step follow each other with the same numbers; no operator of a block bears another's name.
+    Micro-batches of a step may follow each other with the same numbers; no operator of a block bears another's name.
     """
     step, stage = columns["step"], columns["stage"]
     begins = np.ones(len(step), np.bool_)
     begins[1:] = (step[1:] != step[:-1]) | (stage[1:] != stage[:-1])
+    if micro_batches == 1:
+        return begins
     head = np.maximum.accumulate(np.where(begins, np.arange(len(step)), 0))
     again = columns["first_instance"] == 0
     for name in ("block", "name"):

@@ -33,7 +33,8 @@ def critical_path(
     `if_faster`, also `if_faster_fs`: what the run takes where that resource is `factor` times as fast, simulated with
     the overrides `sets`. waiting_fs: time on the path in which nothing worked, whatever the log says was waited for;
     what a faster resource gives is within its `in_use_fs` and this. operators_overlap: of a chip that lets them, an
-    operator's time is only what it adds to those before it. InputError where the file is not of a finished run.
+    operator's time is only what it adds to those before it. stages: how often the chain passes each, and how long.
+    InputError where the file is not of a finished run.
     """
     if isinstance(run, Run):
         return _study(timeline_of_ledger(run.ledger, run.duration_fs), if_faster, processes, progress)
@@ -61,6 +62,10 @@ def _study(timeline: Timeline, if_faster: bool, processes: int, progress: Progre
         "duration_s": end_fs / FS_PER_SECOND,
         "operators_overlap": timeline.operators_overlap,
         "waiting_fs": found.waiting_fs,
+        "stages": [
+            {"stage": stage, "turns": turns, "time_fs": time_fs, "share": time_fs / end_fs}
+            for stage, (turns, time_fs) in found.stages.items()
+        ],
         "operators": operators,
         "resources": [
             _resource(name, time_fs, found.in_use_fs[name], end_fs, simulated.get(name))
@@ -71,18 +76,22 @@ def _study(timeline: Timeline, if_faster: bool, processes: int, progress: Progre
 
 class OnPath(NamedTuple):
     """Time (fs) on the longest path: of each operator by the resource that held it; in which each resource was in use
-    at all; in which the main parts waited while nothing worked, for whatever reason."""
+    at all; in which the main parts waited while nothing worked, for whatever reason; and turns and time by stage."""
 
     operators: dict[OperatorName, dict[str, int]]
     in_use_fs: Mapping[str, int]
     waiting_fs: int
+    stages: Mapping[int, tuple[int, int]]
 
 
 def on_path(timeline: Timeline) -> OnPath:
     """Return the operators on the longest path and the resources; ValueError where a cell cannot be laid out."""
     path = longest_path(timeline)
     cells: dict[OperatorName, Counter[int]] = {}
-    for (shape, _), passes in path.items():
+    stages: dict[int, tuple[int, int]] = {}
+    for (shape, stage), passes in path.items():
+        turns, time_fs = stages.get(stage, (0, 0))
+        stages[stage] = (turns + passes, time_fs + passes * timeline.shapes[shape].duration_fs)
         for part in timeline.shapes[shape].parts:
             for cell in part.cells:
                 cells.setdefault(part.operator, Counter())[cell] += part.times * passes
@@ -105,7 +114,7 @@ def on_path(timeline: Timeline) -> OnPath:
     if path.n_gaps * timeline.gap_fs:
         found[HOST_GAP] = {host: path.n_gaps * timeline.gap_fs}
         in_use[host] += path.n_gaps * timeline.gap_fs
-    return OnPath(found, in_use, -(-waiting // watched.n))
+    return OnPath(found, in_use, -(-waiting // watched.n), dict(sorted(stages.items())))
 
 
 def divided(weights: Mapping[str, int], whole: int) -> dict[str, int]:
