@@ -82,7 +82,7 @@ class ParameterReader:
             written, unit = self.written(override, node if isinstance(node, list) else [node])
             return ParameterAxis(column, listed_levels(written), unit)
         if "factor" in node:
-            return self._factor_axis(column, read(Factors, node).factor)
+            return self._factor_axis(override, column, read(Factors, node).factor)
         if "values" in node:
             shape = read(Values, node)
             written, unit = self.written(override, shape.values, str(shape.unit))
@@ -102,7 +102,7 @@ class ParameterReader:
             quantum = self._systems.quantum(override, unit)
         return ParameterAxis(column, levels_of(low, high, shape, self._drawing, quantum), unit)
 
-    def _factor_axis(self, column: str, node: Any) -> ParameterAxis:
+    def _factor_axis(self, override: Override, column: str, node: Any) -> ParameterAxis:
         if not isinstance(node, dict):
             factors = [_checked_factor(value) for value in (node if isinstance(node, list) else [node])]
             return ParameterAxis(column, listed_levels(factors), FACTOR)
@@ -110,7 +110,9 @@ class ParameterReader:
         if range.unit is not None:
             raise InputError("a factor has no unit", key="factor.unit")
         _checked_factor(range.low)
-        return ParameterAxis(column, levels_of(range.low, range.high, range, self._drawing, None), FACTOR)
+        is_computed = range.number is not None or (self._drawing and range.step is None)
+        quantum = self._systems.factor_quantum(override) if is_computed else None
+        return ParameterAxis(column, levels_of(range.low, range.high, range, self._drawing, quantum), FACTOR)
 
 
 def asked(document: SweepDocument, key: str, path: str) -> Override:

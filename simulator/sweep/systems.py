@@ -14,6 +14,7 @@ from dieshot.simulator.params.quantity import Quantity
 from dieshot.simulator.params.schema import LeafSpec, PlainSpec
 from dieshot.simulator.studies.setup import SystemSetup, set_up
 
+FINE = 10**9  # base units of which any number of digits is taken as whole, see params.quantity.INTEGER_TOLERANCE
 NAMED: dict[str, CatalogKind] = {"fabric": "links", "system.chip": "chips", "system.cost": "costs"}
 
 
@@ -48,6 +49,25 @@ class Systems:
             raise InputError("words have no range", expected="a list of words")
         scale = spec.quantity.scale(unit or "1")
         return float(1 / scale) if spec.quantity.integer else None
+
+    def factor_quantum(self, override: Override) -> float | None:
+        """Return the least that a factor of a parameter can differ by, so that whole numbers stay whole; None for any.
+
+        InputError where the systems' own values differ so that no factor but a few suits them all.
+        """
+        self.check([override])
+        spec = self._spec(override)
+        if not (isinstance(spec, LeafSpec) and isinstance(spec.quantity, Quantity) and spec.quantity.integer):
+            return None
+        found = [resolved.record(override.path) for resolved in self._targets(override)]
+        own = {int(record.value) for record in found}
+        least = min(own)
+        if least == 0 or least >= FINE:
+            return None
+        if len(own) > 1:
+            problem = f"the systems have different values, whole numbers of {found[0].unit.replace('1', 'ones')}"
+            raise InputError(problem, expected="factors written out, or values with a unit")
+        return 1 / least
 
     def own_range(self, override: Override) -> Leaf:
         """Return the leaf of a parameter that has a range, the same one in all systems; InputError otherwise."""

@@ -22,7 +22,8 @@ THREE: dict[str, Any] = {
     "samples": 512,
     "figures": ["time_to_first_token_s"],
     "set": {
-        name: {"factor": {"from": 0.5, "to": 2.5}} for name in ("chip.simd.lanes", "chip.noc.port", "chip.dram.queue")
+        name: {"factor": {"from": 0.5, "to": 2.5}}
+        for name in ("chip.simd.transcendental_ops", "chip.simd.epilogue_ops", "chip.energy.dram")
     },
 }
 
@@ -51,7 +52,7 @@ def ishigami(a: float, b: float, c: float) -> float:
 def test_sobol_indices_of_a_function_with_known_ones() -> None:
     found = space(**THREE)
     assert len(found) == 512 * 5
-    assert found.parameters == ("chip.simd.lanes", "chip.noc.port", "chip.dram.queue")
+    assert found.parameters == ("chip.simd.transcendental_ops", "chip.simd.epilogue_ops", "chip.energy.dram")
     indices = found.indices(rows_of(found, ishigami))["time_to_first_token_s"]
     first = [indices[name]["S1"] for name in found.parameters]
     total = [indices[name]["ST"] for name in found.parameters]

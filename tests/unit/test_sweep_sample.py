@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dieshot.simulator.errors import InputError
 from dieshot.simulator.studies.setup import set_up
 from dieshot.simulator.sweep.document import read_sweep
 from dieshot.simulator.sweep.points import space_of
@@ -79,6 +80,28 @@ def test_every_drawn_value_can_be_set() -> None:
     space = drawn("random", 40, system="dgx-h100")
     for index in range(40):
         set_up("dgx-h100", space.request(index).sets)
+
+
+def test_factors_keep_whole_numbers_whole() -> None:
+    factor = {"factor": {"from": 0.5, "to": 2}}
+    more = {"system": "corsair-card", "model": "qwen3-0.6b", "set": {"chip.dram.buffers": factor}}
+    found = columns(drawn("random", 100, **more))["chip.dram.buffers"]
+    assert {each * 16 for each in found} <= {float(each) for each in range(8, 33)}  # 16 as it is
+    computed = {"factor": {"from": 0.5, "to": 2, "number": 4, "scale": "log"}}
+    grid = space_of(read_sweep({**more, "set": {"chip.dram.buffers": computed}}))
+    assert [grid.values(index)["chip.dram.buffers"] for index in range(4)] == [0.5, 0.8125, 1.25, 2]
+
+
+def test_factors_of_different_whole_numbers_are_refused_where_they_are_drawn() -> None:
+    factor = {"factor": {"from": 0.5, "to": 2}}
+    with pytest.raises(InputError) as refused:
+        drawn("random", 5, system=["corsair-card", "sohu-1"], set={"chip.power.idle": factor})
+    assert str(refused.value) == (
+        "sweep: set.chip.power.idle: the systems have different values, whole numbers of mW; expected factors written "
+        "out, or values with a unit"
+    )
+    with pytest.raises(InputError, match=r"unknown parameter of configs/chips/sohu.yaml"):
+        drawn("random", 5, system=["corsair-card", "sohu-1"], set={"chip.dram.buffers": factor})
 
 
 def test_shares_are_philox_bits_whatever_the_version_of_numpy() -> None:
