@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
 from dieshot.chips.mapping.gpu.ahead import region_starts
 from dieshot.chips.mapping.gpu.library import Library
-from dieshot.chips.mapping.gpu.lower import region_key, skipped_weight_bytes
+from dieshot.chips.mapping.gpu.lower import region_key, skipped_weight_bytes, work_key
 from dieshot.chips.mapping.gpu.machine import GpuMachine
 from dieshot.chips.mapping.gpu.residency import L2Contents
 from dieshot.chips.parameters.gpu import GpuParameters, check_feasible
@@ -27,6 +27,7 @@ from dieshot.simulator.engine.cell import Activity, Cell, ComponentSpec
 from dieshot.simulator.engine.chip import MATRIX_FORMATS, Chip, OperatorOutcome, Resource, UnsupportedError
 from dieshot.simulator.engine.clock import Clock, transfer_fs
 from dieshot.simulator.engine.fabric import LocalCosts
+from dieshot.simulator.engine.keep import kept_cells, subject_of
 from dieshot.simulator.engine.machine import StepLike
 from dieshot.traces.operator import Operator
 
@@ -72,6 +73,8 @@ class Gpu(Chip[GpuState]):
         self.timing = _timing(parameters, self.clock)
         self.machine = _machine(parameters, self.timing)
         self._cells: dict[Hashable, tuple[tuple[Cell, ...], Backlog]] = {}
+        self._kept = kept_cells()
+        self._subject = subject_of(self.timing, self.machine)
         self.library = Library(self.timing, self.machine)
 
     @property
@@ -127,7 +130,7 @@ class Gpu(Chip[GpuState]):
         resident = state.contents.resident_bytes(operator)
         key = (region_key(operator, resident), state.backlog, record)
         if key not in self._cells:
-            self._cells[key] = self._simulate(operator, resident, state.backlog, record, key)
+            self._cells[key] = self._find(operator, resident, state.backlog, record, key)
         cells, backlog = self._cells[key]
         capacity = self.timing.l2_capacity_bytes
         contents = state.contents.after(operator, capacity, skipped_weight_bytes(self.machine, operator))
@@ -177,6 +180,17 @@ class Gpu(Chip[GpuState]):
                 f"{self.parameters.name} has no matrix unit for {operator.dtype} (operator {operator.name}); "
                 f"it multiplies {', '.join(sorted(rates))}"
             )
+
+    def _find(
+        self, operator: Operator, resident: int, backlog: Backlog, record: bool, key: Hashable
+    ) -> tuple[tuple[Cell, ...], Backlog]:
+        """Return what an earlier run of this process found, or simulate."""
+        kept = (key, work_key(operator))
+        found = self._kept.get(self._subject, kept)
+        if found is None:
+            found = self._simulate(operator, resident, backlog, record, key)
+            self._kept.put(self._subject, kept, found[0], found)
+        return cast(tuple[tuple[Cell, ...], Backlog], found)
 
     def _simulate(
         self, operator: Operator, resident: int, backlog: Backlog, record: bool, key: Hashable

@@ -1,73 +1,37 @@
-"""What a sweep costs beside its runs, what a second worker gives, and a long trial by SIGKILL."""
+"""What a run costs within a sweep, in a process that has made one before: dgx-h100, llama-3-8b, prompts of 128."""
 
 from __future__ import annotations
 
-import random
-import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
-import sweep_runs
-from sweep_kills import SHORT_RUNS, Trial, results_of
-from sweep_runs import Batches
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
-import dieshot
-from dieshot.simulator.store.store import Store
-from dieshot.simulator.sweep.drive import drive
-from dieshot.simulator.sweep.engines.processes import Processes
-from dieshot.simulator.sweep.engines.serving import Function
+from dieshot.simulator.engine import keep
+from dieshot.simulator.studies.run import run
 
-N_EMPTY, N_SHORT, N_LONG = 20_000, 1000, 1000
-N_KILLED, N_KILLS = 2000, 20
+BATCHES = range(1, 301, 30)
+GENERATED = range(4, 14)
 
 
-def carried_out(folder: Path, n: int, n_workers: int, function: Function) -> dict[str, float]:
-    """Carry out `n` runs; return the wall time, the client's processor time, and the runs' own seconds."""
-    points = Batches(list(range(1000, 1000 + n)))
-    with Store.open(folder, create=True) as store:
-        number = store.add_sweep("sweep", "text", points.keys)
-        started_s, started_cpu_s = time.perf_counter(), time.process_time()
-        with Processes(n_workers, function) as engine:
-            drive(store, number, points, engine)
-        wall_s, cpu_s = time.perf_counter() - started_s, time.process_time() - started_cpu_s
-        counts = store.counts(number)
-    assert counts.done == n
-    return {"wall_s": wall_s, "client_cpu_s": cpu_s, "runs_s": counts.seconds}
+def sweep(batches: Iterable[int], generated: Iterable[int]) -> int:
+    runs = [run("dgx-h100", "llama-3-8b", batch=b, prompt=128, generate=g) for b in batches for g in generated]
+    assert all(each.summary["time_per_output_token_s"] > 0 for each in runs)
+    return len(runs)
 
 
-def test_overhead_of_empty_runs(benchmark: Any, tmp_path: Path) -> None:
-    found = benchmark.pedantic(lambda: carried_out(tmp_path, N_EMPTY, 2, sweep_runs.quick), rounds=1)
-    benchmark.extra_info["ms per run and worker"] = 1e3 * (2 * found["wall_s"] - found["runs_s"]) / N_EMPTY
-    benchmark.extra_info["ms of the client per run"] = 1e3 * found["client_cpu_s"] / N_EMPTY
+@pytest.fixture(autouse=True)
+def warm() -> None:
+    sweep([1], [4])
 
 
-def test_overhead_of_short_runs(benchmark: Any, tmp_path: Path) -> None:
-    document = tmp_path / "short.yaml"
-    document.write_text(SHORT_RUNS.format(last=N_SHORT // 2 - 1))
-    cpu_s = time.process_time()
-    found = benchmark.pedantic(lambda: dieshot.sweep(document, store=tmp_path / "store", workers=2), rounds=1)
-    assert found.counts.done == N_SHORT
-    benchmark.extra_info["ms per run and worker"] = 1e3 * (2 * found.wall_s - found.counts.seconds) / N_SHORT
-    benchmark.extra_info["ms of the client per run"] = 1e3 * (time.process_time() - cpu_s) / N_SHORT
+def test_ten_batches_with_choices_unknown(benchmark: BenchmarkFixture) -> None:
+    done = benchmark.pedantic(sweep, (BATCHES, [4]), rounds=1)
+    benchmark.extra_info["seconds a run"] = benchmark.stats["mean"] / done
 
 
-def test_a_second_worker(benchmark: Any, tmp_path: Path) -> None:
-    one = carried_out(tmp_path / "one", N_LONG, 1, sweep_runs.busy)
-    two = benchmark.pedantic(lambda: carried_out(tmp_path / "two", N_LONG, 2, sweep_runs.busy), rounds=1)
-    benchmark.extra_info["times as fast as one"] = one["wall_s"] / two["wall_s"]
-    benchmark.extra_info["ms of the client per run"] = 1e3 * two["client_cpu_s"] / N_LONG
-
-
-def test_killed_at_random(benchmark: Any, tmp_path: Path) -> None:
-    document = tmp_path / "short.yaml"
-    document.write_text(SHORT_RUNS.format(last=N_KILLED // 2 - 1))
-    trial = Trial(document, tmp_path / "killed", random.Random(20))
-    benchmark.pedantic(lambda: trial.run(N_KILLS, N_KILLED), rounds=1)
-    benchmark.extra_info["kills"] = len(trial.killed)
-    benchmark.extra_info["clients"] = trial.clients
-    assert trial.left_behind() == []
-    whole = dieshot.sweep(document, store=tmp_path / "serial", engine="serial")
-    assert whole.counts.done == N_KILLED
-    assert results_of(tmp_path / "killed") == results_of(tmp_path / "serial")
-    with Store.open(tmp_path / "killed") as store:
-        assert store.rows(1, ["run"]).column("run").to_pylist() == list(range(N_KILLED))
+def test_ten_lengths_with_cells_kept(benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = keep.KeptCells()
+    monkeypatch.setattr("dieshot.chips.gpu.kept_cells", lambda: store)
+    done = benchmark.pedantic(sweep, ([8], GENERATED), rounds=1)
+    benchmark.extra_info["seconds a run"] = benchmark.stats["mean"] / done

@@ -33,6 +33,13 @@ def region_key(operator: Operator, resident_bytes: int) -> Hashable:
     return (operator.kind, tuple(dims.items()), formats, traffic, operator.group_rows, resident_bytes)
 
 
+def work_key(operator: Operator) -> Hashable:
+    """Return what tells operators of different models apart beside `region_key`: the work that no dimension tells."""
+    if operator.kind in _CHOICES:
+        return ()
+    return (operator.vector_ops, operator.transcendental_ops, operator.kv_read_bytes, operator.kv_write_bytes)
+
+
 def weight_layout(machine: GpuMachine, operator: Operator) -> WeightLayout:
     """Return how the weights of a GEMM are stored: compressed where the matrix unit skips their zeros."""
     skips = operator.sparsity == SKIPPED and machine.sparse_gain > 1
