@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -11,7 +11,7 @@ from typing import Self
 from dieshot.simulator.store.store import Store
 from dieshot.simulator.sweep.drive import Points, drive
 from dieshot.simulator.sweep.engines.engine import Engine
-from dieshot.simulator.sweep.engines.opening import engine_named
+from dieshot.simulator.sweep.engines.opening import engine_named, prepared_engine
 from dieshot.simulator.sweep.engines.options import EngineOptions
 from dieshot.simulator.sweep.note import Note
 from dieshot.simulator.sweep.progress import Progress, Tell
@@ -27,15 +27,14 @@ Seen = Callable[[int, Row], None]  # a point, its row
 class Carrier:
     """Carries out what waits of a sweep; a context manager that holds the engine."""
 
-    def __init__(
-        self, store: Store, engine: str, options: EngineOptions, logs: bool, tell: Tell | None, stop: Stop | None
-    ) -> None:
-        self.store = store
+    store: Store
+
+    def __init__(self, engine: str, options: EngineOptions, logs: bool, tell: Tell | None, stop: Stop | None) -> None:
         self.stop = stop or Stop()
         self._hears_signals = stop is not None
         self._engine_name, self._options = engine, options
         self._tell = tell
-        self._logs = store.folder / LOGS if logs else None
+        self._logs = options.folder / LOGS if logs else None
         self._engine: Engine | None = None
         self._stack = ExitStack()
 
@@ -46,6 +45,19 @@ class Carrier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def prepare(self) -> None:
+        """Open the engine now if it may be."""
+        engine = prepared_engine(self._engine_name, self._options)
+        if engine is not None:
+            self._engine = self._stack.enter_context(engine)
+
+    @contextmanager
+    def at_work_on(self, store: Store) -> Iterator[None]:
+        """Work on a store; the engine is let go of before the store is."""
+        self.store = store
+        with self._stack:
+            yield
 
     def carry_out(self, number: int, space: Space, seen: Seen | None = None, n_points: int | None = None) -> None:
         """Carry out the runs of a sweep that wait. seen: called with what comes; n_points: of a sweep that grows."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dieshot.simulator.errors import InputError
 from dieshot.simulator.store.counts import Counts
+from dieshot.simulator.store.ledger import FILE_NAME
 from dieshot.simulator.store.store import Store
 from dieshot.simulator.sweep.carrying import Carrier
 from dieshot.simulator.sweep.document import SweepDocument, read_sweep
@@ -86,23 +87,26 @@ def sweep(
     folder = store_folder(found, store)
     engine_options = EngineOptions(folder=folder, workers=workers, **(options or {}))
     check_engine(engine, engine_options)
-    plan = Search(found) if found.method == SEARCH else space_of(found)
-    if retry and isinstance(plan, Search):
-        problem = InputError("a search tries no run again: what came after hangs on it", expected="another store")
-        found.refuse(problem, "method")
-    with Store.open(folder, create=True) as opened:
-        if retry:
-            opened.retry(retry)
-        with Carrier(opened, engine, engine_options, logs, tell, stop) as carrier:
-            if isinstance(plan, Search):
-                number, space, n_before = carry_out_search(found, plan, carrier)
-            else:
-                space, number = plan, opened.add_sweep(found.name, found.text, plan.keys())
-                n_before = opened.counts(number).final
-                carrier.carry_out(number, space)
-        if stop is None or not stop.is_over:
-            opened.compact()
-        counts = opened.counts(number)
+    with Carrier(engine, engine_options, logs, tell, stop) as carrier:
+        if not (folder / FILE_NAME).exists():  # so there is something to do
+            carrier.prepare()
+        plan = Search(found) if found.method == SEARCH else space_of(found)
+        if retry and isinstance(plan, Search):
+            problem = InputError("a search tries no run again: what came after hangs on it", expected="another store")
+            found.refuse(problem, "method")
+        with Store.open(folder, create=True) as opened:
+            if retry:
+                opened.retry(retry)
+            with carrier.at_work_on(opened):
+                if isinstance(plan, Search):
+                    number, space, n_before = carry_out_search(found, plan, carrier)
+                else:
+                    space, number = plan, opened.add_sweep(found.name, found.text, plan.keys())
+                    n_before = opened.counts(number).final
+                    carrier.carry_out(number, space)
+            if stop is None or not stop.is_over:
+                opened.compact()
+            counts = opened.counts(number)
     return SweepResult(found, space, folder, number, n_before, counts, time.monotonic() - started_s)
 
 

@@ -115,6 +115,17 @@ def test_a_short_chunk_has_a_second_beside_it_and_a_death_gives_that_back_unharm
     assert [each.run for each in told if isinstance(each, Finished)] == [0]
 
 
+def test_workers_that_were_started_early_take_the_first_chunks() -> None:
+    with Processes(2, sweep_runs.quick) as engine:
+        engine.start_early()
+        early = {each.pid for each in multiprocessing.active_children()}
+        engine.submit(chunk(1, [1]))
+        engine.submit(chunk(2, [2]))
+        until_back(engine, 2)
+        assert len(early) == 2
+        assert {each.pid for each in multiprocessing.active_children()} == early
+
+
 def test_a_worker_that_is_terminated_ends_its_run_and_gives_the_rest_back() -> None:
     with Processes(1, sweep_runs.harmful) as engine:
         engine.submit(chunk(1, [sweep_runs.SLEEPS, 1, 2]))

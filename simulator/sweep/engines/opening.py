@@ -10,7 +10,7 @@ from dieshot.simulator.errors import InputError, listed, nearest_name
 from dieshot.simulator.sweep.engines.engine import Engine
 from dieshot.simulator.sweep.engines.options import EngineOptions
 
-OPENER, CHECKER = "open_engine", "check_options"
+OPENER, CHECKER, PREPARER = "open_engine", "check_options", "prepare"
 
 
 def engine_names() -> list[str]:
@@ -26,6 +26,12 @@ def check_engine(name: str, options: EngineOptions) -> None:
         raise InputError("unknown engine", key="--engine", value=name, expected=listed(names),
                          nearest=nearest_name(name, names))  # fmt: skip
     getattr(_module(name), CHECKER, lambda options: None)(options)
+
+
+def prepared_engine(name: str, options: EngineOptions) -> Engine | None:
+    """Return an engine that may be open before it is known what there is to do; None where it may not."""
+    prepared: Engine | None = getattr(_module(name), PREPARER, lambda options: None)(options)
+    return prepared
 
 
 def engine_named(name: str, options: EngineOptions) -> Engine:

@@ -30,6 +30,7 @@ LEAST_WORKER_BYTES = 1 << 30
 LARGEST_SHARE = 0.75  # of the machine's memory, for all workers together
 SHORT_S = 1.0  # a worker with a chunk shorter than this has the next one ready beside it
 LAST_BREATH_S = 1.0  # between the end of a worker's connection and that of its process
+MOST_EARLY = 4  # workers started before it is known how many runs there are
 MOST_STILLBORN = 5  # workers that end before they say a word, one after another
 
 
@@ -56,6 +57,11 @@ class Processes(Engine):
         """Chunks until all workers have one, or two if they are short."""
         depth = 2 if self._chunk_s < SHORT_S else 1
         return depth * self._n - sum(len(worker.chunks) for worker in self._workers)
+
+    def start_early(self) -> None:
+        """Start workers while there is nothing for them to do yet, for that takes them as long as many a run."""
+        for _ in range(min(self._n, MOST_EARLY)):
+            self._start()
 
     def submit(self, chunk: Chunk) -> None:
         """Send a chunk to the worker that has the fewest, to a new one rather than to a busy one."""
@@ -179,6 +185,17 @@ class _Worker:
 def open_engine(options: EngineOptions) -> Engine:
     """Return the engine, of as many workers as this process may use processors if none are asked for."""
     return Processes(options.workers or _processors())
+
+
+def prepare(options: EngineOptions) -> Engine:
+    """Return the engine with workers on their way."""
+    engine = Processes(options.workers or _processors())
+    try:
+        engine.start_early()
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def _processors() -> int:
