@@ -40,10 +40,9 @@ def document(folder: Path) -> Path:
     return file
 
 
-def finish(folder: Path, store: Path, engine: str, **options: Any) -> SweepResult:
-    """Carry out what is left of the sweep; what chaos has had set aside is tried again."""
-    done = sweep(document(folder), store=store, engine=engine, options=options)
-    return done
+def finish(folder: Path, store: Path, engine: str, workers: int | None = None, **options: Any) -> SweepResult:
+    """Carry out what is left of the sweep."""
+    return sweep(document(folder), store=store, engine=engine, workers=workers, options=options)
 
 
 def start_client(folder: Path, store: Path, *words: str) -> subprocess.Popen[bytes]:
