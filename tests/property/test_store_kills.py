@@ -22,7 +22,7 @@ from dieshot.simulator.store.status import status
 from dieshot.simulator.store.store import Store
 
 CLIENT = Path(store_client.__file__)
-KILLS = 6
+KILLS = 5
 SPAN_S = 0.3  # a kill comes within this time after the client's first word
 
 
@@ -96,34 +96,34 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_kill_at_every_step_of_moving_rows(step: str, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    folder, acknowledged = tmp_path / "store", set[int]()
-    for patience in (2, 3):
-        program = f"""
+KILLED_AT_THE_THIRD = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, {str(CLIENT.parent)!r})
+sys.path.insert(0, {tests!r})
 import store_client
 from dieshot.simulator.store import compact, shard
-left = {patience}
-move = compact.move
+left, move = 3, compact.move
 def moved(*each):
     global left
     left -= 1
     if left == 0:
-        {STEPS[step]}
+        {step}
     move(*each)
 def end():
     os.kill(os.getpid(), signal.SIGKILL)
 compact.move = moved
-store_client.work(Path({str(folder)!r}))
+store_client.work(Path({folder!r}))
 """
-        done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-        assert done.returncode == -signal.SIGKILL
-        said = done.stdout.splitlines()
-        acknowledged |= {int(run) for line in said if line.startswith("finished") for run in line.split()[1:]}
-        check(folder, acknowledged, 1)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_kill_at_every_step_of_moving_rows(step: str, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    folder = tmp_path / "store"
+    program = KILLED_AT_THE_THIRD.format(tests=str(CLIENT.parent), step=STEPS[step], folder=str(folder))
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == -signal.SIGKILL
+    said = done.stdout.splitlines()
+    check(folder, {int(run) for line in said if line.startswith("finished") for run in line.split()[1:]}, 3)
     assert run_until(folder, None)[-1] == "complete"
     assert contents(folder) == undisturbed
 

@@ -168,7 +168,7 @@ class Life(RuleBasedStateMachine):
 
 TestLife = pytest.mark.filterwarnings("ignore::ResourceWarning")(Life.TestCase)
 TestLife.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
