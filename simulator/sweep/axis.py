@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dieshot.simulator.params.override import FABRIC, Override
-from dieshot.simulator.sweep.level import Levels, Number
+from dieshot.simulator.sweep.level import Levels
 
 FACTOR = "x"  # the unit of a parameter that is given as a factor of its own value
 Value = str | int | float | bool | None
@@ -97,12 +97,11 @@ class ParameterAxis(Axis):
 
     def of(self, value: Any) -> Setting:
         """Return the setting of a value."""
-        written = value if isinstance(value, Written) else Written(value, self._text(value))
-        sets = () if written.text is None else (f"{self.name}={written.text}",)
-        return Setting((), sets, ((self.name, written.value),))
-
-    def _text(self, number: Number) -> str:
-        return f"*{number!r}" if self.unit == FACTOR else f"{number!r}{self.unit}"
+        name = self.name
+        if isinstance(value, Written):
+            return Setting((), () if value.text is None else (f"{name}={value.text}",), ((name, value.value),))
+        text = f"{name}=*{value!r}" if self.unit == FACTOR else f"{name}={value!r}{self.unit}"
+        return Setting((), (text,), ((name, value),))
 
 
 @dataclass(frozen=True)

@@ -134,10 +134,10 @@ def change_of(text: str) -> Change:
     if number is None:
         return Change(place or text, "", right.strip(), is_decisive)
     scaling, digits, unit = number.groups()
-    value = float(digits) if not digits.isdigit() else int(digits)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return Change(place, scaling, f"{value!r}{_unit(unit)}", is_decisive)
+    if not digits.isdigit() or digits[0] == "0":
+        value = float(digits)
+        digits = repr(int(value) if value.is_integer() else value)
+    return Change(place, scaling, f"{digits}{_unit(unit)}" if unit else digits, is_decisive)
 
 
 @functools.lru_cache(maxsize=KEPT_CHANGES)

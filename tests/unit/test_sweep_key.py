@@ -129,6 +129,7 @@ def test_the_order_of_overrides_of_different_paths_does_not_count(sets: list[str
 
 
 KEYS = Keys()
+AFTER_A_RUN = {"compare.py", "difference.py", "limit.py"}  # hold the figures of two runs against each other
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_the_code_that_counts_is_all_that_a_run_imports(tmp_path: Path) -> None:
     known = {file.resolve() for file in code_files(root)}
     used = {Path(file).resolve() for file in done.stdout.split()}
     left = {file.name for file in used - known if file.name != "__init__.py"}
-    assert left == set()
+    assert left <= AFTER_A_RUN
     missing = [file for file in code_files(root) if not file.is_file()]
     assert missing == [] and len(known) > 100
 
