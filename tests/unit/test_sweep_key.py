@@ -129,7 +129,7 @@ def test_the_order_of_overrides_of_different_paths_does_not_count(sets: list[str
 
 
 KEYS = Keys()
-AFTER_A_RUN = {"compare.py", "difference.py", "limit.py"}  # hold the figures of two runs against each other
+AFTER_A_RUN = {"compare.py", "difference.py"}  # hold the figures of two runs against each other
 
 
 @pytest.fixture
