@@ -85,7 +85,8 @@ def print_difference(found: Mapping[str, Any], before: str, after: str, out: Con
             key, title = PER_TOKEN[key]
         rows_moved = _moved(found[key])
         if rows_moved:
-            out.print(columns(f"{title}, what moved", _headings(names, before, after), _rows(rows_moved, names, unit)))
+            headings = _headings(names, before, after) | ({"limit": "left"} if key == "operators" else {})
+            out.print(columns(f"{title}, what moved", headings, _rows(rows_moved, names, unit)))
         else:
             out.print(f"{title}: {NOTHING}", markup=False)
 
@@ -171,7 +172,14 @@ def _rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str], unit: str) ->
             quantity.si(row[each], unit) if unit else quantity.percent(row[each])
             for each in ("before", "after", "change")
         )
-        yield (*(str(row[name]) for name in names), *values, _percent(row))
+        limit = (_limits(row),) if "limit_before" in row else ()
+        yield (*(str(row[name]) for name in names), *values, _percent(row), *limit)
+
+
+def _limits(row: Mapping[str, Any]) -> str:
+    """Return what set an operator's time, and what does now where that is another."""
+    told = [limit_words(row[key]) for key in ("limit_before", "limit_after") if row[key] is not None]
+    return " -> ".join(dict.fromkeys(told))
 
 
 def _percent(row: Mapping[str, Any]) -> str:

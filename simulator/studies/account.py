@@ -61,16 +61,19 @@ class Account:
         """Return the totals of a run of `duration_fs` on all chips."""
         done = Done.nothing(self.kinds)
         dynamic_fj = dict.fromkeys(self.kinds, 0)
-        rows = {kind: np.flatnonzero([spec.kind == kind for spec in self.specs]) for kind in self.kinds}
+        order = {kind: index for index, kind in enumerate(self.kinds)}
+        kind_of = np.array([order[spec.kind] for spec in self.specs])
         for key, times in self._times.items():
             cell = self._cells[key]
             counted = totals(cell.activity, self.specs, cell.duration_fs)
-            by_state = {kind: counted.cycles[rows[kind]].sum(axis=0).tolist() for kind in self.kinds}
-            work = {kind: int(counted.amount[rows[kind]].sum()) for kind in self.kinds}
-            self._by_cell[key] = Done(by_state, work)
+            by_state, work = np.zeros((len(order), len(STATES)), np.int64), np.zeros(len(order), np.int64)
+            np.add.at(by_state, kind_of, counted.cycles)
+            np.add.at(work, kind_of, counted.amount)
+            amount = dict(zip(self.kinds, work.tolist(), strict=True))
+            self._by_cell[key] = Done(dict(zip(self.kinds, by_state.tolist(), strict=True)), amount)
             done.add(self._by_cell[key], times)
             for kind in self.kinds:
-                dynamic_fj[kind] += work[kind] * cell.fj_per_amount.get(kind, 0) * times
+                dynamic_fj[kind] += amount[kind] * cell.fj_per_amount.get(kind, 0) * times
         self._rest_is_idle(done.cycles, duration_fs)
         static_fj = dict.fromkeys((*burning_kinds(self.specs), STATIC), 0)
         for spec in self.specs:
