@@ -8,6 +8,7 @@ from pathlib import Path
 from dieshot import list_names
 
 FOLDER = Path(__file__).resolve().parent
+DIESHOT = str(Path(sys.executable).with_name("dieshot"))
 
 
 def main(names: list[str]) -> None:
@@ -15,7 +16,7 @@ def main(names: list[str]) -> None:
     for name in names or list_names("sweeps"):
         with tempfile.TemporaryDirectory() as store:
             picture = FOLDER / f"sweep-{name}.png"
-            subprocess.run(["dieshot", "sweep", name, "--store", store, "--plot", str(picture)], check=True)
+            subprocess.run([DIESHOT, "sweep", name, "--store", store, "--plot", str(picture)], check=True)
 
 
 if __name__ == "__main__":
