@@ -11,7 +11,7 @@ from types import FrameType
 
 import pytest
 
-from cluster.processes import TESTS
+from cluster.processes import path_with_tests
 from cluster.sweeps import oracle
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
@@ -69,5 +69,5 @@ def slurm() -> Iterator[Path]:
 def loopback(slurm: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Have Slurm's commands and the workers' Python find what they need."""
     monkeypatch.setenv("SLURM_CONF", str(slurm / "slurm.conf"))
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", path_with_tests())
     return slurm

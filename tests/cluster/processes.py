@@ -64,14 +64,17 @@ class Cluster:
         command = [sys.executable, "-m", "dask", part, *words, "--no-dashboard", *self._tls]
         if part == "worker":
             command += ["--local-directory", str(self.folder)]
-        path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         with (self.folder / "dask.log").open("ab") as log:
             return subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path, "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": path_with_tests(),
+                    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+                },
             )
 
     def close(self) -> None:
@@ -85,6 +88,11 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def path_with_tests() -> str:
+    """Return where workers are to look for modules, so that they find those of these tests, too."""
+    return os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(TESTS)]).lstrip(os.pathsep)
 
 
 def end_group(process: "subprocess.Popen[bytes]") -> None:
