@@ -32,9 +32,12 @@ def nondominated(costs: NDArray[np.float64]) -> NDArray[np.int64]:
     n, m = costs.shape
     if n == 0 or m == 0:
         return np.arange(n)
-    distinct, place = np.unique(costs, axis=0, return_inverse=True)  # sorted by the first cost, then the next
+    order = np.lexsort(costs.T[::-1])  # by the first cost, then the next
+    ordered = costs[order]
+    is_first = np.concatenate(([True], (ordered[1:] != ordered[:-1]).any(axis=1)))  # of rows that are equal
+    distinct = ordered[is_first]
     kept = _front_of_two(distinct) if m <= 2 else _front(distinct)
-    return np.flatnonzero(kept[place.reshape(-1)])
+    return np.sort(order[kept[np.cumsum(is_first) - 1]])
 
 
 def _front_of_two(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
