@@ -114,7 +114,8 @@ class Processes(Engine):
         self._workers.remove(worker)
         self._n_stillborn += 0 if worker.has_spoken else 1
         if self._n_stillborn > MOST_STILLBORN:
-            raise EngineLostError(f"worker processes end before their first run ({worker.end_reason})")
+            hint = 'a script has to call under `if __name__ == "__main__":`, as they import it'
+            raise EngineLostError(f"worker processes end before their first run ({worker.end_reason}); {hint}")
         return worker.last_events()
 
 
