@@ -41,6 +41,8 @@ def replay(
     target = destination(output, _default_name(source, system), no_log)
     if target is not None and target.exists() and target.samefile(source):
         raise typer.BadParameter(f"{target} is the file being replayed", param_hint="--output")
+    if target is not None and against is not None and target.exists() and target.samefile(against):
+        raise typer.BadParameter(f"{target} is the file to compare with", param_hint="--output")
     with reserved_stdout(), ProgressBar(enabled=not quiet) as progress:
         from dieshot.simulator.studies.replay import other_run
         from dieshot.simulator.studies.replay import replay as simulate

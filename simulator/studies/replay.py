@@ -115,9 +115,10 @@ def other_run(source: Path | str, against: Path | str | None, changes: bool) -> 
         return compare.against(Path(against))
     if not changes or not _is_run(path):
         return None
-    with open_run(path) as file:
-        complete = file.complete
-    return compare.against(path) if complete else None
+    try:
+        return compare.against(path)
+    except InputError:  # nothing there to compare with, which nobody asked for; what is damaged is told by the replay
+        return None
 
 
 def _is_run(path: Path) -> bool:

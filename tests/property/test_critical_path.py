@@ -65,7 +65,7 @@ def timelines(draw: st.DrawFn) -> Timeline:
     return timeline(durations, table, draw(st.integers(0, 5)), micro_batches, n_prefill * micro_batches)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(timelines(), st.data())
 def test_folded_steps_end_when_all_of_them_would(line: Timeline, data: st.DataObject) -> None:
     own = [shape.duration_fs for shape in line.shapes]
@@ -117,7 +117,7 @@ class Work:
         self.operators = self.blocks = (self,)  # the machine knows operators by identity
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.data(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 6), st.integers(0, 5))
 def test_the_rules_are_the_machines(data: st.DataObject, n_stages: int, parts: int, n_steps: int, gap_fs: int) -> None:
     works = [Work(weight) for weight in (1, 2, 5, 9)]
@@ -180,7 +180,7 @@ def activities(draw: st.DrawFn, duration_fs: int = 24) -> Activity:
     return Activity(columns[0].astype(np.int32), columns[1], columns[2], columns[3].astype(np.int8), *columns[4:])
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(activities())
 def test_moments_are_instants_added_up(activity: Activity) -> None:
     resources = {"launch": Resource(("stall_launch", "stall_barrier", "vector"))}

@@ -186,6 +186,8 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
     part, one, v1 = str(tmp_path / "killed.h5.part"), str(folder / "one.h5"), str(repository / "tests/data/run_v1.h5")
     assert "killed.h5.part: the run did not come to its end" in refusal(capsys, "compare", one, part)
     assert "the run did not come to its end" in refusal(capsys, "replay", one, "--against", part, "--no-log")
+    eight = str(folder / "eight.h5")
+    assert "is the file to compare with" in refusal(capsys, "replay", one, "--against", eight, "-o", eight)
     assert "summary.total_time_s" in refusal(capsys, "compare", v1, one)
     assert "config.json" in refusal(capsys, "compare", one, str(folder / "config.json"))
     assert "does not exist" in refusal(capsys, "compare", one, "nowhere.h5")
