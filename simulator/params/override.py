@@ -18,6 +18,7 @@ from dieshot.simulator.params.schema import LeafSpec, PlainSpec, Schema
 Target = Literal["chip", "fabric", "system", "cost"]
 TARGETS: tuple[Target, ...] = ("chip", "fabric", "system", "cost")
 FABRIC = "fabric"  # alone it is the system's choice of links: fabric=NAME
+NAMING = ("chip", FABRIC, "cost")  # of a system: the name of a document, or its path
 LONGEST_OVERRIDE = 300
 
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -60,7 +61,7 @@ def parse_override(text: str) -> Override:
     if left == FABRIC:
         target = "system"
     path = rest if dot and prefix in TARGETS else left
-    if right[0] in "*/":
+    if right[0] == "*" or (right[0] == "/" and not (target == "system" and path in NAMING)):
         return _scaling(Override(target, path, "multiply" if right[0] == "*" else "divide", right))
     match = _NUMBER.match(right)
     if match is None:

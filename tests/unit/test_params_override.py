@@ -75,6 +75,7 @@ def refusal(*texts: str) -> str:
         ("a=-1.5e3Hz", Override("chip", "a", "set", "-1.5e3Hz", -1500.0, "Hz")),
         ("a=50%", Override("chip", "a", "set", "50%", 50, "%")),
         ("system=4", Override("chip", "system", "set", "4", 4, None)),
+        ("fabric=/tmp/mine.yaml", Override("system", "fabric", "set", "/tmp/mine.yaml", None, None)),
         ("fabric.technology=optical", Override("fabric", "technology", "set", "optical", None, None)),
     ],
 )
