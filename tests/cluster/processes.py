@@ -14,6 +14,7 @@ from typing import Self
 
 TESTS = Path(__file__).resolve().parents[1]
 START_S = 30.0
+NO_PAGES = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
 
 
 class Cluster:
@@ -61,7 +62,17 @@ class Cluster:
         return worker
 
     def _start(self, part: str, *words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "dask", part, *words, "--no-dashboard", *self._tls]
+        command = [
+            sys.executable,
+            "-m",
+            "dask",
+            part,
+            *words,
+            "--no-dashboard",
+            "--dashboard-address",
+            "127.0.0.1:0",
+            *self._tls,
+        ]
         if part == "worker":
             command += ["--local-directory", str(self.folder)]
         with (self.folder / "dask.log").open("ab") as log:

@@ -25,8 +25,10 @@ def test_workers_killed_at_random(tmp_path: Path, true_results: dict[str, bytes]
         with Client(cluster.address, set_as_default=False) as client:
             client.register_plugin(KillWorker("3 s", mode="segfault"), name="chaos")
             client.wait_for_workers(2)
-            threading.Timer(CHAOS_S, lambda: client.unregister_worker_plugin("chaos")).start()
+            peace = threading.Timer(CHAOS_S, lambda: client.unregister_worker_plugin("chaos"))
+            peace.start()
             done = finish(tmp_path, store, "dask", scheduler_file=cluster.scheduler_file)
+            peace.join()
             log = (tmp_path / "dask.log").read_text()
         if done.counts.set_aside:  # a run may be hit three times by chance
             done = sweep(

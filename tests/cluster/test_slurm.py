@@ -7,6 +7,7 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -50,7 +51,7 @@ def queued() -> list[str]:
     return [name for name, _ in lines]
 
 
-def schedulers(folder: Path) -> list[psutil.Process]:
+def of_cluster(folder: Path) -> list[psutil.Process]:
     """Return the processes that have to do with the cluster of a folder."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
@@ -60,9 +61,13 @@ def schedulers(folder: Path) -> list[psutil.Process]:
     return [each for each in found if "dask" in each.info["cmdline"]]
 
 
+def listening(process: psutil.Process) -> list[Any]:
+    return [each.laddr for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+
+
 def nothing_left(folder: Path) -> None:
     wait_for(lambda: not queued(), 20)
-    wait_for(lambda: not schedulers(folder), 20)
+    wait_for(lambda: not of_cluster(folder), 20)
     assert not (folder / own_cluster.FOLDER / own_cluster.RECORD).exists()
 
 
@@ -125,7 +130,7 @@ def test_scheduler_and_all_workers_are_replaced(
     with slurm.open_engine(options(tmp_path), deeds.nap_or_die) as engine:
         client = Client(naps(60, 60), 6)
         client.drive(engine, lambda: len(client.outcomes) >= 10)
-        (scheduler,) = [each for each in schedulers(tmp_path) if "scheduler" in each.info["cmdline"]]
+        (scheduler,) = [each for each in of_cluster(tmp_path) if "scheduler" in each.info["cmdline"]]
         scheduler.kill()
         n = len(client.outcomes)
         client.drive(engine, lambda: len(client.outcomes) >= n + 10)
@@ -146,7 +151,7 @@ def test_an_abandoned_cluster_ends(loopback: Path, tmp_path: Path, monkeypatch: 
     os.killpg(client.pid, signal.SIGKILL)
     client.wait(10)
     wait_for(lambda: not queued(), 20)
-    wait_for(lambda: not schedulers(store), 20)
+    wait_for(lambda: not of_cluster(store), 20)
 
 
 def test_another_cluster_takes_the_place_of_one_that_is_not_wanted(loopback: Path, tmp_path: Path) -> None:
@@ -157,6 +162,8 @@ def test_another_cluster_takes_the_place_of_one_that_is_not_wanted(loopback: Pat
     wait_for(lambda: len(queued()) == 2)
     assert first._scheduler is not None
     assert first._scheduler.wait(10) == 0
+    wait_for(lambda: len(of_cluster(tmp_path)) == 3)
+    assert {address.ip for process in of_cluster(tmp_path) for address in listening(process)} == {"127.0.0.1"}
     third = own_cluster.OwnCluster(options(tmp_path, 2))
     assert third.is_found
     second.end()
@@ -201,4 +208,4 @@ def test_what_slurm_refuses_is_one_line(loopback: Path, tmp_path: Path, change: 
     with pytest.raises(InputError, match=f"(?i)^{line}$"):
         slurm.open_engine(replace(options(tmp_path), **change))
     assert not queued()
-    assert not schedulers(tmp_path)
+    assert not of_cluster(tmp_path)

@@ -69,4 +69,5 @@ def environment(array: str) -> dict[str, str]:
         # deaths are counted for runs, by the client
         "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1000000",
         "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False",
+        "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "1000",  # what runs have told stays in memory as long
     }

@@ -14,6 +14,8 @@ from dieshot.simulator.errors import InputError, listed, nearest_name
 from dieshot.simulator.sweep.engines.options import EngineOptions
 
 DEATH_TIMEOUT_S = 120
+# Without a dashboard, Dask still answers with facts about itself, in the clear: nobody else is to hear that.
+NO_PAGES = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
 _PARTITION = re.compile(r"[\w.,+-]+")
 _TIME = re.compile(r"\d+(-\d+)?(:\d+){0,2}")
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?")
@@ -83,7 +85,7 @@ def script(options: EngineOptions, name: str, folder: Path, python: str, certifi
         scheduler=shlex.join(scheduler_words(python, scheduler_file, host_of(options.interface), certificate)),
         scheduler_file=shlex.quote(str(scheduler_file)),
         client=shlex.join(client),
-        worker=f'{shlex.join(words)} --local-directory "${{TMPDIR:-/tmp}}"',
+        worker=shlex.join(words),
     )
 
 
@@ -94,14 +96,14 @@ def file_of(folder: Path, name: str) -> Path:
 
 def scheduler_words(python: str, file: Path, host: str, certificate: Sequence[str]) -> list[str]:
     """Return the command of a scheduler that takes a port of its own choice, by TLS only; host: empty for any."""
-    words = [python, "-m", "dask", "scheduler", "--host", f"tls://{host}", "--port", "0", "--no-dashboard"]
+    words = [python, "-m", "dask", "scheduler", "--host", f"tls://{host}", "--port", "0", *NO_PAGES]
     return [*words, "--scheduler-file", str(file), *certificate]
 
 
 def worker_words(python: str, file: Path, interface: str | None, certificate: Sequence[str]) -> list[str]:
     """Return the command of a worker."""
     words = [python, "-m", "dask", "worker", "--scheduler-file", str(file), "--protocol", "tls", "--nthreads", "1"]
-    words += ["--no-nanny", "--no-dashboard", "--memory-limit", "0", "--death-timeout", str(DEATH_TIMEOUT_S)]
+    words += ["--no-nanny", *NO_PAGES, "--memory-limit", "0", "--death-timeout", str(DEATH_TIMEOUT_S)]
     return [*words, *_interface(interface), *certificate]
 
 
