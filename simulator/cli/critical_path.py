@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dieshot.simulator.studies.result import Run
 
 LEAST_SHARE = 1e-3  # of the run: what is below stays in --json
-MOST_STAGES = 8
+MOST_STAGES, MOST_NAMED = 8, 3
 FS = 1e-15
 
 
@@ -47,6 +47,22 @@ def print_path(path: Mapping[str, Any] | None, as_json: bool = False, quiet: boo
         out.print(columns(f"stages on it{of_all}", headings, map(_stage_row, longest)))
     headings = {"resource": "left"} | dict.fromkeys(("time", "share", "in use", "run less it", "if faster"), "right")
     out.print(columns("resources on it", headings, _resource_rows(path["resources"], path["duration_fs"])))
+    for line in sentences(path):
+        out.print(line, markup=False)
+
+
+def sentences(path: Mapping[str, Any]) -> Iterator[str]:
+    """Yield in words what sets the time, and what the run would take with resources made faster, the best first."""
+    operators = sorted(path["operators"], key=lambda each: -each["time_fs"])[:MOST_NAMED]
+    named = ", ".join(
+        f"{each['phase']} {each['name']} ({quantity.percent(each['share'])})".strip() for each in operators
+    )
+    first = path["resources"][0]
+    yield f"most of the time: {named}; {_words(first['resource'])} holds {quantity.percent(first['share'])} of the run"
+    made = [each for each in path["resources"] if each["factor"] is not None]
+    for each in sorted(made, key=lambda each: each["if_faster_fs"])[:MOST_NAMED]:
+        times = f"{_time(path['duration_fs'])} -> {_time(each['if_faster_fs'])}"
+        yield f"{_words(each['resource'])} {each['factor']} times as fast: {times}"
 
 
 def _operator_rows(operators: list[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
