@@ -25,6 +25,7 @@ KEPT_CHANGES = 1 << 16
 # Overrides of the system that decide which documents it draws on, or what is run where a request does not say.
 DECISIVE = ("chip", "fabric", "cost", "precision", "kv_precision", "prefill_chunk", "n_chips")
 PARTITION = "partition."
+NAMING = ("system.chip", "system.fabric", "system.cost")  # what they name counts, and not how it is called
 
 _NUMBER = re.compile(r"\s*([*/]?)\s*([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?)\s*(.*?)\s*")
 
@@ -89,9 +90,8 @@ class _Context:
         """Return changes in an order of their own; values are set before any is scaled, whatever the order."""
         if not changes:
             return ()
-        settings = sorted(
-            (each for each in changes if not each.scaling), key=itemgetter(0)
-        )  # stable: the last one counts
+        settings = [each for each in changes if not each.scaling and each.place not in NAMING]
+        settings.sort(key=itemgetter(0))  # stable: the last one counts
         scalings = [each for each in changes if each.scaling]
         if len(scalings) > 1 and not any(self._is_derived(each.place) for each in scalings):
             scalings.sort(key=itemgetter(0))  # a value that follows from others is scaled as it is then

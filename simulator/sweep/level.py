@@ -111,9 +111,8 @@ class Continuous(Levels):
 
     def drawn(self, share: float) -> Number:
         """Return the value below which lies a share of all."""
-        low, high = self.low, self.high
-        value = min(high, max(low, short(_between(low, high, share, self.scale))))
-        return value if self.quantum is None else quantised(value, self.quantum)
+        value = _between(self.low, self.high, share, self.scale)
+        return min(self.high, max(self.low, short(value))) if self.quantum is None else quantised(value, self.quantum)
 
 
 def listed_levels(values: Sequence[Any]) -> Listed:

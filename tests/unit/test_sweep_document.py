@@ -145,6 +145,9 @@ def test_paths_start_from_the_documents_folder(tmp_path: Path) -> None:
     text = "system: ./mine.yaml\nmodel: llama-3-8b\n"
     found = space_of(sweep_from_text(text, tmp_path, "s.yaml"))
     assert found.request(0).system == str(tmp_path / "mine.yaml")
+    (tmp_path / "links.yaml").write_text("extends: photonic-fabric\nname: mine\n")
+    links = space_of(sweep_from_text(f"{text}set: {{fabric: links.yaml}}\n", tmp_path, "s.yaml"))
+    assert links.request(0).sets == (f"fabric={tmp_path / 'links.yaml'}",)
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,17 @@ def test_every_document_that_is_drawn_on_counts(own: Path, file: str, before: st
     assert own_key(own) != first
 
 
+def test_links_count_by_what_they_are_and_not_by_their_name(tmp_path: Path) -> None:
+    links = configs_folder() / "links"
+    shutil.copy(links / "photonic-fabric.yaml", tmp_path / "mine.yaml")
+    by_name, by_path = (key_of(replace(BASE, sets=(f"fabric={name}",))) for name in
+                        ("photonic-fabric", tmp_path / "mine.yaml"))  # fmt: skip
+    assert by_name == by_path != key_of(BASE)
+    assert key_of(replace(BASE, sets=("fabric=nvlink4-nvswitch",))) == key_of(BASE)  # its own
+    (tmp_path / "mine.yaml").write_text((links / "teraphy.yaml").read_text())
+    assert key_of(replace(BASE, sets=(f"fabric={tmp_path / 'mine.yaml'}",))) != by_path
+
+
 def test_where_a_document_lies_does_not_count(own: Path, tmp_path: Path) -> None:
     first = own_key(own)
     assert own_key(Path(shutil.copytree(own, tmp_path / "elsewhere"))) == first
