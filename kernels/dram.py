@@ -48,6 +48,7 @@ OK, OVERFLOW, STUCK, BAD_ITEM, STARVED = range(5)
 (N_PSEUDO, N_STACK, READ_DEPTH, WRITE_DEPTH, HIGH_MARK, LOW_MARK, OFFERS_PER_TICK, PREFER_HITS, CLOSE_PAGE, REFRESH,
  REFRESH_INTERVAL, READ_TICKS, WRITE_TICKS, FAW, RP, BANK_DEPTH, SHARED_BUS, SYNC_TICKS, FORWARD,
  N_CFG) = range(20)  # fmt: skip
+FEW_REQUESTS = 4  # so many are looked at in advance, one by one
 N_TIMES = 5  # of these, the first are ticks; from HITS on they count
 NO_REFRESH, ALL_BANK, PER_BANK = range(3)
 
@@ -387,8 +388,15 @@ def soonest_column(
     ch: int, cfg: Rows, nodes: Rows, next_ok: Rows, open_row: Rows, lists: Rows, counts: Rows, chan: Rows,
     is_write: Rows
 ) -> int:  # fmt: skip
-    """Return the first tick at which a column command of a request that is here could be ready; FAR where none."""
+    """Return a tick before which no column command of a request that is here is ready; FAR where there is none.
+
+    With many requests it is that of the data pins alone.
+    """
     soonest = FAR
+    if counts[ch, OPENING] + counts[ch, WRITES if chan[ch, WRITE_MODE] else READS] > FEW_REQUESTS:
+        for pseudo in range(cfg[N_PSEUDO]):
+            soonest = min(soonest, next_ok[ch, pseudo, RD], next_ok[ch, pseudo, WR])
+        return soonest
     for turn in range(2):
         which = OPENING if turn == 0 else (WRITES if chan[ch, WRITE_MODE] else READS)
         if turn == 1 and cfg[REFRESH] == ALL_BANK and chan[ch, DUE] > 0:
@@ -423,7 +431,11 @@ def look_ahead(
     """After a visit, let a channel that would look again at once look when there may be something to do."""
     if chan[ch, COL_WAKE] <= now:
         chan[ch, COL_WAKE] = soonest_column(ch, cfg, nodes, next_ok, open_row, lists, counts, chan, is_write)
-    if chan[ch, ROW_WAKE] <= now and chan[ch, DUE] == 0:
+    if (
+        chan[ch, ROW_WAKE] <= now
+        and chan[ch, DUE] == 0
+        and counts[ch, WRITES if chan[ch, WRITE_MODE] else READS] <= FEW_REQUESTS
+    ):
         chan[ch, ROW_WAKE] = soonest_row(ch, nodes, next_ok, open_row, lists, counts, chan)
 
 
