@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
-from dieshot.simulator.engine.chip import UnsupportedError
-from dieshot.simulator.errors import InputError
 from dieshot.simulator.log.recorder import Recorder
 from dieshot.simulator.studies.compare import Against
 from dieshot.simulator.studies.ledger import Ledger, Progress
 from dieshot.simulator.studies.provenance import provenance, wall_clock
+from dieshot.simulator.studies.refusing import refusing
 from dieshot.simulator.studies.result import Run
 from dieshot.simulator.studies.setup import SystemSetup
 from dieshot.simulator.studies.split import Degrees, split
@@ -35,10 +34,8 @@ def execute(
     over = split(setup, trace, wanted, micro_batches)
     setup, parts = over.setup, over.parts
     stages = [stage.steps for stage in parts.stages]
-    try:
+    with refusing(setup.name):
         setup.chip.prepare(stages, processes, micro_batches)
-    except UnsupportedError as error:
-        raise InputError(str(error), file=setup.name) from None
     path = Path(output) if output is not None else None
     recorder = Recorder(path, compression) if path is not None else None
     with recorder or nullcontext():
@@ -49,10 +46,8 @@ def execute(
             recorder.stages([stage.tensor_parallel for stage in parts.stages], over.part)
             recorder.flush()  # a run killed in its first step can still be replayed
         machine = setup.machine(parts.tensor_parallel, micro_batches)
-        try:
+        with refusing(setup.name):  # such as a group of chips that the links do not make
             end_fs = machine.run(stages, ledger.place, trace.n_prefill_steps)
-        except UnsupportedError as error:  # a group of chips that the links do not make
-            raise InputError(str(error), file=setup.name) from None
         summary = summarize(over, ledger, end_fs) | dict(setup.chip.figures(trace))
         if recorder is not None:
             ledger.write()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dieshot.simulator.engine.chip import UnsupportedError
-from dieshot.simulator.errors import InputError
 from dieshot.simulator.params import find_path
+from dieshot.simulator.studies.refusing import refusing
 from dieshot.simulator.studies.setup import SystemSetup, set_up
 from dieshot.simulator.studies.split import Degrees, degrees, micro_batches_of, replicas_of, split
 from dieshot.simulator.studies.trace import KV_PRECISION, PRECISION, trace
@@ -25,10 +24,8 @@ class Plan(NamedTuple):
     def check(self) -> None:
         """Raise the InputError of a run that the system refuses, without running it."""
         over = split(self.setup, self.trace, self.wanted, self.micro_batches)
-        try:
+        with refusing(over.setup.name):
             over.setup.chip.prepare([stage.steps for stage in over.parts.stages], 1, self.micro_batches)
-        except UnsupportedError as error:
-            raise InputError(str(error), file=over.setup.name) from None
 
 
 def plan(

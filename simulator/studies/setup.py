@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dieshot.simulator.engine.cell import ComponentSpec
-from dieshot.simulator.engine.chip import Chip, InfeasibleError
+from dieshot.simulator.engine.chip import Chip
 from dieshot.simulator.engine.fabric import Fabric
 from dieshot.simulator.engine.machine import Machine
 from dieshot.simulator.errors import InputError, nearest_name
@@ -28,6 +28,7 @@ from dieshot.simulator.params import (
     resolve,
 )
 from dieshot.simulator.studies.joining import laid, laser_lines, refuse_unfit, standing_in
+from dieshot.simulator.studies.refusing import refusing
 
 DEFAULT_COSTS = "data-centre"
 
@@ -94,11 +95,8 @@ class SystemSetup:
         return replace(self, chip=chip, fabric=fabric, stages_on_chip=stages_on_chip)
 
     def _attach(self, chip: Chip[Any], link: LinkParameters, group: int) -> None:
-        try:
+        with refusing(self.name, f"its chips cannot be joined by {link.name}"):
             chip.attach(link, group)
-        except InfeasibleError as error:
-            problem = f"the chips of {self.name} cannot be joined by {link.name}"
-            raise InputError(problem, key=error.key, value=error.value, expected=error.expected) from None
 
     @property
     def lasers(self) -> list[ComponentSpec]:
@@ -168,11 +166,8 @@ def _build(
     fabric_parameters = resolve(laid(fabric, n_chips), LinkParameters, fabric_overrides) if fabric else None
     if fabric_parameters is not None:
         refuse_unfit(fabric_parameters, system.values.name, system.values.n_chips)
-    try:
+    with refusing(chip.file):
         built: Chip[Any] = architecture(chip_parameters.values)
-    except InfeasibleError as error:
-        problem = "cannot be with the other parameters"
-        raise InputError(problem, file=chip.file, key=error.key, value=error.value, expected=error.expected) from None
     cost = resolve(costs, CostParameters, overrides_of(overrides, "cost"))
     return SystemSetup(system.values.name, system, chip_parameters, fabric_parameters, built, cost)
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dieshot.simulator.engine.chip import Chip, InfeasibleError, UnsupportedError
+from dieshot.simulator.engine.chip import Chip, UnsupportedError
 from dieshot.simulator.errors import InputError
+from dieshot.simulator.studies.refusing import refusing
 from dieshot.simulator.studies.setup import SystemSetup
 from dieshot.traces import ModelConfig, Partition, Stage, Trace, divides, partition
 
@@ -88,11 +89,9 @@ def micro_batches_of(setup: SystemSetup, wanted: Degrees, batch: int, micro_batc
 
 def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int) -> Split:
     """Return a micro-batch's trace over the system's chips; InputError where it cannot run or does not fit."""
-    try:
+    with refusing(setup.name):
         _refuse_kinds(setup.chip, trace)
         setup.chip.admit(trace)
-    except UnsupportedError as error:
-        raise InputError(str(error), file=setup.name) from None
     tp, pp, replicas = wanted
     n_chips = setup.chips_per_replica
     stages_on_chip = -(-tp * pp // n_chips)
@@ -105,11 +104,8 @@ def split(setup: SystemSetup, trace: Trace, wanted: Degrees, micro_batches: int)
     parts = partition(trace, tp, pp, pad=setup.chip.pads_shards)
     needs = [_Need.of_stage(setup.chip, parts, stage, micro_batches) for stage in parts.stages]
     _check_total(setup, parts, needs, micro_batches)
-    try:
+    with refusing(setup.name, "the partition does not suit the chip"):
         placed = setup.placed(tp, stages_on_chip)
-    except InfeasibleError as error:
-        raise InputError("the partition does not suit the chip", file=setup.name, key=error.key, value=error.value,
-                         expected=error.expected) from None  # fmt: skip
     _check_each(placed, parts, needs, micro_batches)
     return Split(placed, parts, micro_batches, replicas)
 
