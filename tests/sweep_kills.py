@@ -16,6 +16,7 @@ from dieshot.simulator.store.status import status
 
 VICTIMS = ("client", "worker", "workers", "client and workers", "group")
 LONGEST_PAUSE_S = 0.3
+LAST_RUNS = 100  # are left in peace, or the sweep would be over before it is killed
 PATIENCE_S = 240.0
 SHORT_RUNS = """\
 name: short
@@ -42,7 +43,7 @@ class Trial:
 
     def run(self, n_kills: int, n_runs: int) -> None:
         """Kill `n_kills` times, spread over the sweep; leave it finished."""
-        at = sorted(self.rng.sample(range(n_runs * 9 // 10), n_kills))
+        at = sorted(self.rng.sample(range(n_runs - LAST_RUNS), n_kills))
         client = self._start()
         deadline_s = time.monotonic() + PATIENCE_S
         for index in range(n_kills):
@@ -73,11 +74,8 @@ class Trial:
         return client if ended is None else self._start()
 
     def _kill(self, client: subprocess.Popen[bytes], victim: str) -> None:
-        try:
-            parent = psutil.Process(client.pid)
-            workers = [each for each in parent.children() if "spawn_main" in " ".join(each.cmdline())]
-        except psutil.Error:
-            return
+        parent = psutil.Process(client.pid)
+        workers = [each for each in parent.children() if _is_worker(each)]
         self.workers |= set(workers)
         at_random = self.rng.sample(workers, min(1, len(workers)))
         doomed = {
@@ -95,6 +93,13 @@ class Trial:
         if parent in doomed:
             client.wait()
         self.killed.append(f"{victim} ({len(doomed)})")
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def n_ended(store: Path) -> int:
