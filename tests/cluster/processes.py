@@ -118,4 +118,4 @@ def wait_for(condition: Callable[[], object], timeout_s: float = START_S) -> Non
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(0.1)

@@ -11,14 +11,14 @@ from dieshot.simulator.store.error import StoreError
 from dieshot.simulator.store.status import status
 from dieshot.simulator.sweep.sweep import SweepResult, sweep
 
-N_RUNS = 100
+N_RUNS = 200
 TEXT = """\
 name: cluster-test
-system: [corsair-server, hc1]
-model: qwen3-0.6b
-batch: {from: 1, to: 50}
-prompt: 16
-generate: 2
+system: hc1
+model: [llama-3.1-8b, qwen3-0.6b]  # it runs the first one only
+batch: {from: 1, to: 100}
+prompt: 1
+generate: 1
 """
 
 

@@ -16,14 +16,14 @@ from dieshot.simulator.sweep.engines.engine import EngineLostError
 from dieshot.simulator.sweep.engines.scheduler_address import security
 from dieshot.simulator.sweep.sweep import sweep
 
-CHAOS_S = 6.0
+CHAOS_S = 5.0
 
 
 def test_workers_killed_at_random(tmp_path: Path, true_results: dict[str, bytes]) -> None:
     store = tmp_path / "store"
     with Cluster(tmp_path, 2, nanny=True) as cluster:
         with Client(cluster.address, set_as_default=False) as client:
-            client.register_plugin(KillWorker("3 s", mode="segfault"), name="chaos")
+            client.register_plugin(KillWorker("1 s", mode="segfault"), name="chaos")
             client.wait_for_workers(2)
             peace = threading.Timer(CHAOS_S, lambda: client.unregister_worker_plugin("chaos"))
             peace.start()
