@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from dieshot.chips.gpu import Gpu
 from dieshot.chips.mapping.gpu import gemm, gemm_tiling
 from dieshot.chips.mapping.gpu.weights import WeightLayout
+from dieshot.chips.parts.gpu import cache, die, multiprocessor
 from dieshot.chips.parts.gpu.bound import serial_fs
 from dieshot.chips.parts.gpu.die import Outcome, background, n_components, run_kernel
 from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
+from dieshot.chips.parts.memory import hbm
 from dieshot.chips.parts.memory.dram_channel import ControllerPolicy
 from dieshot.chips.parts.memory.hbm import hbm_design
 from dieshot.kernels import sm
@@ -140,6 +142,20 @@ def test_shorter_windows_change_nothing(launch: Any, parts: int) -> None:
     assume(shorter > 0)
     expected = run_kernel(with_quantum(timing, shorter), kernel, backlog, record=True)
     assert_same(run_kernel(timing, kernel, backlog, record=True), expected)
+
+
+@pytest.mark.kernels
+@settings(max_examples=EXAMPLES)
+@given(launches())
+def test_arrays_that_run_full_change_nothing(launch: Any) -> None:
+    expected = run_kernel(*launch, record=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessor, "LAUNCH_SPREAD_ROWS", 2)
+        patch.setattr(multiprocessor, "LOG_ROWS_A_STAGE", 4)
+        patch.setattr(die, "FIRST_ROWS", 1)
+        patch.setattr(cache, "FIRST_ROWS", 1)
+        patch.setattr(hbm, "FIRST_CAPACITY", 2)
+        assert_same(run_kernel(*launch, record=True), expected)
 
 
 @settings(max_examples=20)

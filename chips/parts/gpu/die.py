@@ -84,6 +84,7 @@ class Die:
         self.regs = np.zeros(die.N_REGS, np.int64)
         self.regs[die.NEXT_CTA] = self.sms.n_launched
         self.announced_stores, self.announced_misses = np.empty((0, 3), np.int64), np.empty((0, 4), np.int64)
+        self.finished = np.empty((2, 2 * len(self.sms.finished_rows), 2), np.int64)
         self._hold_capacity(2 * FIRST_ROWS)
 
     @property
@@ -99,10 +100,9 @@ class Die:
         self.announced_stores, self.announced_misses = stores, misses
         self.requests_due = np.empty((n_rows, 5), np.int64)
         self.orders = np.empty((2, n_rows), np.int64)
-        n_slots = 2 * len(self.sms.finished_rows)
         self.wires = Wires(
-            self.regs, stores, misses, np.empty((n_slots, 2), np.int64), self.requests_due, np.empty_like(stores),
-            np.empty_like(misses), np.empty((n_slots, 2), np.int64), self.orders,
+            self.regs, stores, misses, self.finished[0], self.requests_due, np.empty_like(stores),
+            np.empty_like(misses), self.finished[1], self.orders,
         )  # fmt: skip
 
     def advance(self, n_windows: int) -> None:

@@ -13,6 +13,7 @@ from dieshot.kernels.die_bound import AFTER_FS, BYTES, N_TOTALS, TRANSFERS
 from dieshot.kernels.die_state import Sms
 
 LAUNCH_SPREAD_ROWS = 4096
+LOG_ROWS_A_STAGE = 64
 MIB = 1 << 20
 BLIND_ROWS = 8  # of a log that nobody writes
 
@@ -38,7 +39,7 @@ class Multiprocessors:
         self.request_rows = np.empty((len(self.ring) + LAUNCH_SPREAD_ROWS, 5), np.int64)
         self.store_rows = np.empty((len(self.groups) + LAUNCH_SPREAD_ROWS, 3), np.int64)
         self.finished_rows = np.empty((self.n_slots + 2, 2), np.int64)
-        n_log = 64 * len(self.ring) + 8 * LAUNCH_SPREAD_ROWS if log.record else BLIND_ROWS
+        n_log = LOG_ROWS_A_STAGE * len(self.ring) + 8 * LAUNCH_SPREAD_ROWS if log.record else BLIND_ROWS
         self.log_rows = np.empty((n_log, 5), np.int64)
         self._launch()
 
