@@ -99,6 +99,36 @@ def test_a_scheduler_that_stays_away_is_one_line(tmp_path: Path, monkeypatch: py
             client.drive(engine)
 
 
+def test_a_scheduler_that_answers_no_more_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask, "ROLL_CALL_S", 0.2)
+    monkeypatch.setattr(dask, "RETURN_S", 0.5)
+    with Cluster(tmp_path, 1) as cluster, dask.open_engine(options(cluster), deeds.nap) as engine:
+        client = Client(naps(20, 200), 5)
+        client.drive(engine, lambda: len(client.outcomes) >= 1)
+        os.kill(cluster.scheduler.pid, signal.SIGSTOP)
+        with pytest.raises(EngineLostError, match=r"^no Dask scheduler answers at tcp://127.0.0.1:\d+: .*$"):
+            client.drive(engine)
+
+
+def test_a_cluster_without_workers_is_one_line(tmp_path: Path) -> None:
+    with Cluster(tmp_path, 0) as cluster, dask.Dask(lambda: cluster.address, None, deeds.nap, absent_s=0.3) as engine:
+        client = Client(naps(3, 10), 1)
+        with pytest.raises(EngineLostError, match="no worker has come to the Dask scheduler"):
+            client.drive(engine)
+
+
+def test_workers_have_the_code_of_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask, "identity", lambda: "dieshot 0 with code 0")
+    with (
+        Cluster(tmp_path, 1) as cluster,
+        dask.open_engine(options(cluster), deeds.nap) as engine,
+        pytest.raises(
+            EngineLostError, match=r"^worker tcp://\S+ has dieshot \S+ with code \w+, this client dieshot 0 "
+        ),
+    ):
+        Client(naps(3, 10), 1).drive(engine)
+
+
 def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask, "CONNECT_S", 1.0)
     with pytest.raises(EngineLostError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1: "):

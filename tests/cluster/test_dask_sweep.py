@@ -1,5 +1,6 @@
 """Whole sweeps on Dask: the same bytes as without, whoever is killed."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -19,13 +20,18 @@ from dieshot.simulator.sweep.sweep import sweep
 CHAOS_S = 5.0
 
 
+def end_chaos(client: Client) -> None:
+    with contextlib.suppress(OSError):  # of a worker that has just died
+        client.unregister_worker_plugin("chaos")
+
+
 def test_workers_killed_at_random(tmp_path: Path, true_results: dict[str, bytes]) -> None:
     store = tmp_path / "store"
     with Cluster(tmp_path, 2, nanny=True) as cluster:
         with Client(cluster.address, set_as_default=False) as client:
             client.register_plugin(KillWorker("1 s", mode="segfault"), name="chaos")
             client.wait_for_workers(2)
-            peace = threading.Timer(CHAOS_S, lambda: client.unregister_worker_plugin("chaos"))
+            peace = threading.Timer(CHAOS_S, end_chaos, [client])
             peace.start()
             done = finish(tmp_path, store, "dask", scheduler_file=cluster.scheduler_file)
             peace.join()

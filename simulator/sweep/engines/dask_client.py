@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import queue
+import threading
 from collections.abc import Iterator
 
 from distributed import Client
@@ -13,16 +15,29 @@ from dieshot.simulator.errors import one_line
 from dieshot.simulator.sweep.engines.engine import EngineLostError
 
 NAME = "dieshot-sweep"
-END_S = 5.0
+END_S, MARGIN_S = 5.0, 3.0
 
 
 def connect(address: str, security: Security | None, timeout_s: float) -> Client:
     """Return a client that is nobody's default; EngineLostError if no scheduler answers."""
+    made: queue.SimpleQueue[Client | Exception] = queue.SimpleQueue()
+
+    def make() -> None:
+        try:
+            made.put(Client(address, security=security, timeout=timeout_s, set_as_default=False, name=NAME))
+        except Exception as error:  # of a dozen kinds, by what it is that answers
+            made.put(error)
+
+    # In a thread, as Dask waits for ever where a connection is taken and nothing is said.
+    threading.Thread(target=make, daemon=True).start()
     try:
-        return Client(address, security=security, timeout=timeout_s, set_as_default=False, name=NAME)
-    except Exception as error:  # of a dozen kinds, by what it is that answers
-        why = one_line(str(error) or type(error).__name__)
-        raise EngineLostError(f"no Dask scheduler answers at {address}: {why}") from None
+        client = made.get(timeout=timeout_s + MARGIN_S)
+    except queue.Empty:
+        client = TimeoutError("it takes connections and says nothing")
+    if isinstance(client, Exception):
+        why = one_line(str(client) or type(client).__name__)
+        raise EngineLostError(f"no Dask scheduler answers at {address}: {why}")
+    return client
 
 
 def workers_of(client: Client, timeout_s: float) -> list[str]:
