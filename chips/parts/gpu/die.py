@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import simpy
 
 from dieshot.chips.parts.activity import ActivityLog, Rows
 from dieshot.chips.parts.gpu.cache import FIRST_ROWS, L2Cache
+from dieshot.chips.parts.gpu.dispatcher import Dispatcher
 from dieshot.chips.parts.gpu.multiprocessor import Multiprocessors
 from dieshot.chips.parts.gpu.tile_kernel import DieTiming, TileKernel
 from dieshot.chips.parts.memory.hbm import HbmStacks
@@ -18,10 +17,10 @@ from dieshot.kernels import die, sm
 from dieshot.kernels.die_bound import least_end
 from dieshot.kernels.die_state import Wires
 from dieshot.simulator.engine.cell import Activity
-from dieshot.simulator.engine.component import Component
+from dieshot.simulator.engine.lockstep import Lockstep, PartInLockstep
 
 N_L2_LINES = 1
-WINDOWS_AN_EVENT = 256
+WINDOWS_A_STRETCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +46,20 @@ def run_kernel(timing: DieTiming, kernel: TileKernel, backlog: Rows, record: boo
     """Simulate one kernel; `backlog` (pseudo-channels, 2) is what the kernel before left, as in Outcome."""
     env = simpy.Environment()
     running = Die(timing, kernel, backlog, record)
-    env.run(until=DieProcess(env, running).process)
+    lockstep = Lockstep(env, lambda: running.advance(WINDOWS_A_STRETCH))
+    PartInLockstep(env, "dispatcher", lockstep, lambda: None, lambda: running.dispatcher.is_done)
+    logging = {"sm": running.sms.flush, "l2": running.flush_cache, "hbm": running.flush_memory}
+    parts = [PartInLockstep(env, name, lockstep, flush, lambda: running.is_done) for name, flush in logging.items()]
+    for part in parts:
+        env.run(until=part.process)
     return running.outcome()
-
-
-class DieProcess(Component):
-    """A die at work; SimPy sees an event per stretch of windows."""
-
-    def __init__(self, env: simpy.Environment, die_: Die) -> None:
-        self.die = die_
-        super().__init__(env, "die")
-
-    def run(self) -> Generator[simpy.Event, Any, None]:
-        """Advance stretch after stretch until the kernel is done."""
-        while not self.die.is_done:
-            before_fs = self.die.now_fs
-            self.die.advance(WINDOWS_AN_EVENT)
-            yield self.env.timeout(self.die.now_fs - before_fs)
 
 
 class Die:
     """SMs, L2, dispatcher and memory stacks in lockstep: in every window each deals with what the others did before it.
 
     The windows are as long as no part can hear within one of what another did in it; they follow each other in one
-    jitted call.
+    jitted call, see engine/lockstep.py.
     """
 
     def __init__(self, timing: DieTiming, kernel: TileKernel, backlog: Rows, record: bool) -> None:
@@ -82,7 +71,7 @@ class Die:
         self.stacks = HbmStacks(timing.hbm, kernel.tile_bytes, hbm_log, backlog)
         self.is_done = False
         self.regs = np.zeros(die.N_REGS, np.int64)
-        self.regs[die.NEXT_CTA] = self.sms.n_launched
+        self.dispatcher = Dispatcher(kernel, self.sms.n_launched, self.regs)
         self.announced_stores, self.announced_misses = np.empty((0, 3), np.int64), np.empty((0, 4), np.int64)
         self.finished = np.empty((2, 2 * len(self.sms.finished_rows), 2), np.int64)
         self._hold_capacity(2 * FIRST_ROWS)
@@ -105,8 +94,9 @@ class Die:
             np.empty_like(misses), self.finished[1], self.orders,
         )  # fmt: skip
 
-    def advance(self, n_windows: int) -> None:
-        """Advance by that many windows, or to the end of the kernel."""
+    def advance(self, n_windows: int) -> int:
+        """Advance by that many windows, or to the end of the kernel; return the time that they took (fs)."""
+        before_fs = self.now_fs
         last = int(self.regs[die.N_WINDOWS]) + n_windows
         status, stopped = die.NO_ROOM, None
         while status == die.NO_ROOM:
@@ -120,13 +110,22 @@ class Die:
                     self._grow(at[die.STEP])
                 stopped = at
         self.is_done = bool(status == die.DONE)
+        return self.now_fs - before_fs
+
+    def flush_cache(self) -> None:
+        """Take the rows of the cache's log out."""
+        self.cache.log.keep(self.cache.log_rows[: int(self.regs[die.CACHE_LOG])])
+        self.regs[die.CACHE_LOG] = 0
+
+    def flush_memory(self) -> None:
+        """Take the rows of the memory's log out."""
+        self.stacks.log.keep(self.stacks.log_rows[: int(self.regs[die.MEMORY_LOG])])
+        self.regs[die.MEMORY_LOG] = 0
 
     def _flush(self) -> None:
-        """Take all rows out of the logs."""
         self.sms.flush()
-        self.cache.log.keep(self.cache.log_rows[: int(self.regs[die.CACHE_LOG])])
-        self.stacks.log.keep(self.stacks.log_rows[: int(self.regs[die.MEMORY_LOG])])
-        self.regs[[die.CACHE_LOG, die.MEMORY_LOG]] = 0
+        self.flush_cache()
+        self.flush_memory()
 
     def _grow(self, step: int) -> None:
         """Make the arrays longer that the next step of a window needs."""
