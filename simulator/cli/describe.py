@@ -7,11 +7,11 @@ import typer
 from dieshot.simulator.cli import option
 from dieshot.simulator.cli.output import print_json, reserved_stdout
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A system, chip, model or link by name or file.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `dieshot list`, or a file.")]
 
 
 def describe(name: Name, as_json: option.Json = False, debug: option.Debug = False) -> None:
-    """Show every parameter of a system, chip, model or link with its value, unit, kind and source."""
+    """Show every parameter of a system, chip, model, link or sweep with its value, unit, kind and source."""
     with reserved_stdout():
         from dieshot.simulator.studies.describe import describe as look_up
 

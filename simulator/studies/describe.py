@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -26,10 +27,11 @@ from dieshot.simulator.params import list_names as names_of_kind
 from dieshot.simulator.params.catalog import shown_path
 from dieshot.simulator.params.document import parse_document, read_text
 from dieshot.simulator.params.parameter import Parameter
+from dieshot.simulator.params.yaml_text import parse_yaml
 from dieshot.simulator.studies.setup import architecture_of
 from dieshot.traces import load_model_config
 
-KINDS: tuple[CatalogKind, ...] = ("chips", "systems", "links", "models", "memories", "costs")
+KINDS: tuple[CatalogKind, ...] = ("chips", "systems", "links", "models", "memories", "costs", "sweeps")
 # The key by which a document that is given as a file shows its kind.
 TELLING_KEYS: dict[CatalogKind, str] = {
     "chips": "architecture",
@@ -42,20 +44,20 @@ TELLING_KEYS: dict[CatalogKind, str] = {
 
 def list_names(kind: str) -> list[str]:
     """Return the names of the catalog's "systems", "chips", "models", "links", "memories", "costs" or "sweeps"."""
-    known: tuple[CatalogKind, ...] = (*KINDS, "sweeps")
-    if kind not in known:
-        raise InputError(f"unknown kind '{kind}'", expected=listed(known), nearest=nearest_name(kind, known))
-    return names_of_kind(kind)
+    for known in KINDS:
+        if kind == known:
+            return names_of_kind(known)
+    raise InputError(f"unknown kind '{kind}'", expected=listed(KINDS), nearest=nearest_name(kind, KINDS))
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return {kind, name, file, parameters} of a chip, system, link, model, memory or cost document by name or file.
+    """Return {kind, name, file, parameters} of a chip, system, link, model, memory, cost or sweep document.
 
-    Where kinds share a name the first of `KINDS` is meant, and `also` names the others: "systems/h100-sxm" is one.
-    InputError with the nearest name of any kind where nothing has that name.
+    name: of the catalog, or a file. Where kinds share a name the first of `KINDS` is meant, and `also` names the
+    others: "systems/h100-sxm" is one. InputError with the nearest name of any kind where nothing has that name.
     """
     kind, _, rest = name.partition("/")
-    if kind in TELLING_KEYS or kind == "models":
+    if kind in KINDS:
         found: list[CatalogKind] = [each for each in KINDS if each == kind and rest in names_of_kind(each)]
         name = rest if found else name
     else:
@@ -75,6 +77,8 @@ def _describe_file(name: str) -> dict[str, Any]:
     if name.endswith(".json"):
         return _model(name)
     path = name if "/" in name else f"./{name}"
+    if {"system", "model"} <= parse_yaml(read_text(Path(path), path), path, path_keys=True)[0].keys():
+        return _sweep(path)
     document, extends = parse_document(read_text(Path(path), path), name, path)
     told = [kind for kind, key in TELLING_KEYS.items() if key in document.data]
     if told:
@@ -158,6 +162,17 @@ def _cost(name: str) -> dict[str, Any]:
     return _record("cost", name, document, resolve(document, CostParameters))
 
 
+def _sweep(name: str) -> dict[str, Any]:
+    path = find_path("sweeps", name)
+    shown = shown_path(path)
+    data, lines = parse_yaml(read_text(path, shown), shown, path_keys=True)
+    parameters = [
+        {"path": key, "value": value if isinstance(value, str | int | float) else json.dumps(value), "unit": "1",
+         "note": f"line {lines[key]}"} for key, value in data.items()
+    ]  # fmt: skip
+    return {"kind": "sweep", "name": path.stem, "file": shown, "parameters": parameters}
+
+
 _DESCRIBED: dict[CatalogKind, Callable[[str], dict[str, Any]]] = {
     "chips": _chip,
     "systems": _system,
@@ -165,4 +180,5 @@ _DESCRIBED: dict[CatalogKind, Callable[[str], dict[str, Any]]] = {
     "models": _model,
     "memories": _memory,
     "costs": _cost,
+    "sweeps": _sweep,
 }

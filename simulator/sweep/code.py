@@ -11,8 +11,8 @@ from pathlib import Path
 
 FOLDERS = ("chips", "kernels", "traces", "simulator/engine", "simulator/log", "simulator/params")
 STUDIES = (
-    *("account", "bounds", "cost", "execute", "joining", "ledger", "limit", "plan", "point", "provenance", "result"),
-    *("run", "setup", "split", "summary", "trace"),
+    *("account", "bounds", "cost", "execute", "joining", "ledger", "limit", "plan", "point", "provenance"),
+    *("refusing", "result", "run", "setup", "split", "summary", "trace"),
 )
 FILES = ("simulator/errors.py", "simulator/sweep/outcome.py", "simulator/sweep/row.py")
 LIBRARIES = ("networkx", "numba", "numpy", "simpy")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dieshot.chips.mapping.gpu import library
-from dieshot.simulator.engine import decisions
+from dieshot.simulator.engine import decisions, keep
 from dieshot.simulator.engine.decisions import Decisions, code_digest, store_folder
 from dieshot.simulator.log.digest import digest
 from dieshot.simulator.studies.run import run
@@ -40,8 +40,9 @@ def test_a_run_that_remembers_writes_the_same_bytes_without_trying(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[object] = []
-    original = library.duration_fs
-    monkeypatch.setattr(library, "duration_fs", lambda *each: (tried.append(each), original(*each))[1])
+    original = library.fastest
+    monkeypatch.setattr(library, "fastest", lambda *each: (tried.append(each), original(*each))[1])
+    monkeypatch.setattr(keep, "_KEPT", keep.KeptCells(0))  # a cell that is there needs no choice
     first, second = tmp_path / "a.h5", tmp_path / "b.h5"
     run("h100-sxm", "qwen3-0.6b", output=first, **SHORT)
     n_tried = len(tried)

@@ -116,7 +116,10 @@ def test_a_system_without_links_may_be_given_some(model: str, tmp_path: Path) ->
         ("run h100-sxm llama-3-8b --set fabric=passage-l200", ["one chip"]),
         ("run groq-8 qwen3-0.6b --set fabric=passage-l200", ["groq-8: ", "cannot be joined by passage-l200", "mesh"]),
         ("run groq-8 qwen3-0.6b --set fabric=copper-xsr", ["groq-8: ", "cannot be joined by copper-xsr", "shape"]),
-        ("run corsair-server llama-3-8b --set fabric=copper-xsr", ["corsair-server: ", "cannot be joined by copper-xsr"]),
+        (
+            "run corsair-server llama-3-8b --set fabric=copper-xsr",
+            ["corsair-server: ", "cannot be joined by copper-xsr"],
+        ),
         ("run inf2-12 llama-3-8b --set fabric=teraphy", ["at most 9 chips", "has 12"]),
         ("run dgx-h100 llama-3-8b --set fabric=*2", ["fabric", "not a number that can be scaled"]),
         ("run dgx-h100 llama-3-8b --against fabric=nvlink-c2c", ["at most 2 chips"]),
