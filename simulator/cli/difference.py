@@ -111,14 +111,14 @@ def _limit_sentences(limits: Mapping[str, Any]) -> Iterator[str]:
         return
     was, now = limits["before"][0], limits["after"][0]
     same = was["limit"] == now["limit"]
-    words = "still sets most of the time" if same else "is the new limit"
+    words = "is still the limit" if same else "is the new limit"
     before = "" if same else f", in place of {limit_words(was['limit'])} ({quantity.percent(was['share'])})"
     share = (
         f"{quantity.percent(was['share'])} -> {quantity.percent(now['share'])}"
         if same
         else quantity.percent(now["share"])
     )
-    yield f"{limit_words(now['limit'])} {words} ({share} of it){before}"
+    yield f"{limit_words(now['limit'])} {words} of most operators by time ({share}){before}"
     changed = limits["operators"]
     if changed:
         named = ", ".join(

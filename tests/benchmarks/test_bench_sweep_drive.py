@@ -17,7 +17,7 @@ from dieshot.simulator.sweep.drive import drive
 from dieshot.simulator.sweep.engines.processes import Processes
 from dieshot.simulator.sweep.engines.serving import Function
 
-N_EMPTY, N_SHORT, N_LONG = 20_000, 1000, 1000
+N_EMPTY, N_SHORT, N_LONG = 20_000, 1000, 200
 N_KILLED, N_KILLS = 2000, 20
 
 
