@@ -249,7 +249,7 @@ class Multiprocessor:
             self.busy[unit].append((start_fs, start_fs + length_fs, BUSY, amount))
 
 
-ASSIGN, DELIVER, FILL, REQUEST, STORE, DRAM = range(6)
+DELIVER, FILL, REQUEST, STORE, DRAM, ASSIGN = range(6)  # in this order where they happen at one time
 
 
 class Die:
@@ -297,7 +297,8 @@ class Die:
             if self.dram.under_way and (next_fs is None or self.dram.tick * self.dram.tick_fs < next_fs):
                 for back_fs, tile in self.dram.advance():
                     self.post(back_fs, FILL, (tile,), tile)
-            elif self.events and (first is None or self.events[0][0] <= first[0]):
+            # Slots that become free at one time are filled in their order, so all that ends then has to have ended.
+            elif self.events and (first is None or self.events[0][:2] < (first[0], ASSIGN)):
                 time_fs, what, _, _, data = heapq.heappop(self.events)
                 self._happen(time_fs, what, data)
             elif first is not None:
