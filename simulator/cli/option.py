@@ -1,6 +1,5 @@
 """Options that several verbs share, declared once."""
 
-import os
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,11 +21,6 @@ def whole_number(minimum: int) -> Callable[[str | int], int]:
         return number
 
     return parse
-
-
-def all_processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def refuse_unknown(value: str, names: Sequence[str], what: str) -> None:

@@ -44,10 +44,11 @@ def spectrum(
     with reserved_stdout(), ProgressBar(enabled=not quiet) as progress:
         from dieshot.simulator.studies import spectrum as study
         from dieshot.simulator.studies.micro.core import in_base
+        from dieshot.simulator.studies.processors import n_processors
 
         limit_s = float(in_base("--tpot-limit", tpot_limit, "s", "50ms", 0, LONGEST_TPOT_S))
         asked: dict[str, Any] = {"context": context, "tpot_limit_s": limit_s, "sets": tuple(sets or ())}
-        n_processes = processes or option.all_processors()
+        n_processes = processes or n_processors()
         if explain is not None:
             found = study.explain_row(explain, model, processes=n_processes, progress=progress, **asked)
         else:

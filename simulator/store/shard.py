@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from dieshot.simulator.store.schema import RANGE
 
 if TYPE_CHECKING:
     import pyarrow
-    from pyarrow import dataset
+    from pyarrow import dataset, parquet
 
 ROWS_AT_ONCE = 8_192
 UNFINISHED = ".unfinished.parquet"
@@ -74,34 +75,30 @@ def path_of(folder: Path, part: int, name: str) -> Path:
 
 def read(folder: Path, part: int, name: str, n: int, columns: list[str] | None = None) -> pyarrow.Table:
     """Return the rows of a range, or some columns of them (those that it has)."""
-    import pyarrow
-    from pyarrow import parquet
-
-    path = path_of(folder, part, name)
-    try:
-        with parquet.ParquetFile(path) as file:
-            _refuse_foreign(path, file.schema_arrow, file.metadata.num_rows, n)
-            chosen = None if columns is None else [each for each in file.schema_arrow.names if each in columns]
-            table = file.read(columns=chosen).replace_schema_metadata(None)
-    except FileNotFoundError as error:
-        raise GoneError("file of a result store is missing", file=str(path)) from error
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, PermissionError | InputError):
-            raise
-        raise damaged(path, str(error)) from error
-    return table
+    with _opened(path_of(folder, part, name), n) as file:
+        chosen = None if columns is None else [each for each in file.schema_arrow.names if each in columns]
+        return file.read(columns=chosen).replace_schema_metadata(None)
 
 
 def on_disk(folder: Path, part: int, name: str, n: int) -> dataset.Dataset:
     """Return the rows of a range without reading them yet."""
-    import pyarrow
-    from pyarrow import dataset, parquet
+    from pyarrow import dataset
 
     path = path_of(folder, part, name)
+    with _opened(path, n):
+        return dataset.dataset(path, format="parquet")
+
+
+@contextlib.contextmanager
+def _opened(path: Path, n: int) -> Iterator[parquet.ParquetFile]:
+    """Hold a file open that has `n` rows as this module writes them; one that has not is refused."""
+    import pyarrow
+    from pyarrow import parquet
+
     try:
         with parquet.ParquetFile(path) as file:
             _refuse_foreign(path, file.schema_arrow, file.metadata.num_rows, n)
-        return dataset.dataset(path, format="parquet")
+            yield file
     except FileNotFoundError as error:
         raise GoneError("file of a result store is missing", file=str(path)) from error
     except (pyarrow.ArrowException, OSError, ValueError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import ClassVar
 
+from dieshot.simulator.studies.processors import n_processors
 from dieshot.simulator.sweep.engines.engine import (
     Chunk,
     Ended,
@@ -185,12 +185,12 @@ class _Worker:
 
 def open_engine(options: EngineOptions) -> Engine:
     """Return the engine, of as many workers as this process may use processors if none are asked for."""
-    return Processes(options.workers or _processors())
+    return _engine(options)
 
 
 def prepare(options: EngineOptions) -> Engine:
     """Return the engine with workers on their way."""
-    engine = Processes(options.workers or _processors())
+    engine = _engine(options)
     try:
         engine.start_early()
     except BaseException:
@@ -199,8 +199,8 @@ def prepare(options: EngineOptions) -> Engine:
     return engine
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _engine(options: EngineOptions) -> Processes:
+    return Processes(options.workers or n_processors())
 
 
 def _share_bytes(n_workers: int) -> int:
